@@ -1,0 +1,141 @@
+/**
+ * Files at the border: inputs with clear errors, outputs that appear whole or not at all.
+ */
+
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { createHash } from "node:crypto";
+import { basename, dirname, join } from "node:path";
+import { Lite3Error, quote } from "./errors.ts";
+
+/** Bytes that can be read in pieces; `read` returns exactly `length` bytes or throws RangeError. */
+export interface ByteSource extends Disposable {
+  readonly size: number;
+  read(offset: number, length: number): Uint8Array<ArrayBuffer>;
+}
+
+/** Opens a file for reading in pieces. Throws NOT_FOUND for what is missing or not a file. */
+export function openFile(path: string): ByteSource {
+  const fd = openInput(path);
+  const size = fstatSync(fd).size;
+  return {
+    size,
+    read(offset, length) {
+      checkRange(offset, length, size);
+      const bytes = new Uint8Array(length);
+      let done = 0;
+      while (done < length) {
+        const count = readSync(fd, bytes, done, length - done, offset + done);
+        if (count === 0) throw new RangeError(`${quote(path)} became shorter while it was read`);
+        done += count;
+      }
+      return bytes;
+    },
+    [Symbol.dispose]: () => closeSync(fd),
+  };
+}
+
+/** A `ByteSource` over bytes in memory; `read` copies. */
+export function memorySource(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.length,
+    read(offset, length) {
+      checkRange(offset, length, bytes.length);
+      return Uint8Array.from(bytes.subarray(offset, offset + length));
+    },
+    [Symbol.dispose]() {},
+  };
+}
+
+/** Reads a whole file of at most `bytesMax` bytes. */
+export function readFile(path: string, bytesMax: number): Uint8Array<ArrayBuffer> {
+  using source = openFile(path);
+  if (source.size > bytesMax) {
+    throw new Lite3Error(
+      "TOO_LARGE",
+      `Cannot read ${quote(path)}: it has ${source.size} bytes, at most ${bytesMax} are taken`,
+    );
+  }
+  return source.read(0, source.size);
+}
+
+/**
+ * Writes a file so that a reader sees the old content or the new, never a part: a temporary file
+ * in the same directory, synced, then renamed. Missing directories are made.
+ */
+export function writeFileAtomic(path: string, bytes: Uint8Array | string): void {
+  const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    if (existsSync(path) && !statSync(path).isFile()) {
+      throw new Error("something that is not a file has that name");
+    }
+    mkdirSync(dirname(path), { recursive: true });
+    const fd = openSync(temporary, "w");
+    try {
+      let done = 0;
+      while (done < data.length) done += writeSync(fd, data, done);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Lite3Error(
+      "NATIVE",
+      `Cannot write ${quote(path)}: ${reason}; name a place that can be written with --output`,
+      { cause: error },
+    );
+  }
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** SHA-256 of a whole source, read in pieces of 1 MiB. */
+export function sha256Source(source: ByteSource): string {
+  const hash = createHash("sha256");
+  for (let at = 0; at < source.size; at += 1 << 20) {
+    hash.update(source.read(at, Math.min(1 << 20, source.size - at)));
+  }
+  return hash.digest("hex");
+}
+
+function openInput(path: string): number {
+  try {
+    const stat = statSync(path);
+    if (!stat.isFile()) {
+      const found = stat.isDirectory() ? "a directory" : "not a regular file";
+      throw new Lite3Error("NOT_FOUND", `Cannot read ${quote(path)}: it is ${found}, need a file`);
+    }
+    return openSync(path, "r");
+  } catch (error) {
+    if (error instanceof Lite3Error) throw error;
+    const code = (error as NodeJS.ErrnoException).code;
+    const found =
+      code === "ENOENT" ? "there is no such file" : code === "EACCES" ? "no permission" : code;
+    throw new Lite3Error("NOT_FOUND", `Cannot read ${quote(path)}: ${found}, need a file`, {
+      cause: error,
+    });
+  }
+}
+
+function checkRange(offset: number, length: number, size: number): void {
+  if (offset < 0 || length < 0 || offset + length > size) {
+    throw new RangeError(`bytes ${offset}..${offset + length} are outside of ${size}`);
+  }
+}

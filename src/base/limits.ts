@@ -1,0 +1,30 @@
+/**
+ * Every limit of the program, with what it stops and why it has that size.
+ * A physical invariant (the bytes must be in the file) is preferred; a cap stands only where there
+ * is none.
+ */
+
+export const LIMITS = {
+  /** A whole model or data file read into memory: 2 GiB is protobuf's own message limit. */
+  modelBytes: 2 ** 31 - 1,
+  /** YAML written by hand; a larger one is a wrong file or an alias bomb. */
+  configBytes: 1 << 20,
+  /** Entries of one zip archive: a checkpoint has one per tensor, with optimizer some thousands. */
+  zipEntries: 100_000,
+  /** `data.pkl` of a checkpoint: names and shapes only, kilobytes in practice. */
+  pickleBytes: 64 << 20,
+  /** Opcodes of one pickle; each is at least a byte, so this bounds time before `pickleBytes`. */
+  pickleOpcodes: 4_000_000,
+  /** Nesting of pickled containers: deeper is an attack on whoever walks the value. */
+  pickleDepth: 200,
+  /** Nesting of protobuf messages: ONNX itself needs 6 outside control-flow graphs. */
+  protobufDepth: 64,
+  /** Length of an .npy header; numpy's own refuses more than 10,000 characters too. */
+  npyHeaderBytes: 10_000,
+  /** Observation or action width: a policy's vector, not an image. */
+  vectorWidth: 65_536,
+  /** Connections one service holds: each costs two buffers and a file descriptor. */
+  connections: 1_024,
+  /** `sun_path` holds 108 bytes with its terminating zero (unix(7)). */
+  socketPathBytes: 107,
+} as const;

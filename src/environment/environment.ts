@@ -1,0 +1,50 @@
+/**
+ * What an agent acts in: Gymnasium's meaning (`reset`, `step`, `terminated`, `truncated`), typed.
+ *
+ * `observation` arrays are owned by the environment and overwritten by the next `step`: copy what
+ * must be kept.
+ */
+
+export interface StepResult {
+  /** Shape [observationSize], before any normalizer. */
+  readonly observation: Float32Array;
+  readonly reward: number;
+  /** The episode ended by itself: the robot fell. */
+  readonly terminated: boolean;
+  /** The episode was cut by a limit of the environment. */
+  readonly truncated: boolean;
+  readonly info: StepInfo;
+}
+
+/** What is worth plotting; an environment gives what it has. */
+export interface StepInfo {
+  /** Seconds since `reset`. */
+  readonly timeS: number;
+  /** Base position, world frame, metres: x forward, y left, z up. */
+  readonly position?: readonly [number, number, number];
+  /** Base velocity, body frame, m/s. */
+  readonly velocity?: readonly [number, number, number];
+  /** Roll, pitch, yaw in radians (R = Rz·Ry·Rx). */
+  readonly attitude?: readonly [number, number, number];
+  /** Yaw rate, body frame, rad/s. */
+  readonly yawRate?: number;
+  /** Ground contact per foot, FL FR HL HR. */
+  readonly footContact?: readonly boolean[];
+  /** Why `terminated` is true, for a message. */
+  readonly ending?: string;
+}
+
+export interface Environment extends Disposable {
+  readonly name: string;
+  readonly observationSize: number;
+  readonly actionSize: number;
+  readonly controlPeriodMs: number;
+  /** Names and widths of the observation's parts, in order; they add up to `observationSize`. */
+  readonly observationTerms: readonly { readonly name: string; readonly size: number }[];
+  /** Begins an episode; the same seed gives the same episode. */
+  reset(seed?: number): Float32Array | Promise<Float32Array>;
+  /** Acts for one control period. `action` has shape [actionSize]. */
+  step(action: Float32Array): StepResult | Promise<StepResult>;
+  /** Commanded velocity vx, vy (m/s), wz (rad/s), for environments that take one. */
+  setCommand?(command: readonly [number, number, number]): void;
+}

@@ -1,0 +1,40 @@
+/**
+ * What runs a model. Every backend passes the cases of `backend_suite.ts`.
+ */
+
+/** On what the figures of a backend rest; printed wherever one of them is. */
+export type Arithmetic = "npu" | "double" | "toolkit-simulator" | "emulation" | "cpu" | "unstated";
+
+export interface TensorSpec {
+  readonly name: string;
+  /** `null` marks a dynamic dimension (the batch). */
+  readonly shape: readonly (number | null)[];
+}
+
+/** Recurrent state of one client; empty for a feed-forward policy. */
+export interface PolicyState {
+  readonly tensors: readonly Float32Array[];
+}
+
+export interface Backend extends Disposable {
+  readonly name: "onnx" | "mlp" | "rknn" | "emulated" | "toolkit" | "remote";
+  readonly arithmetic: Arithmetic;
+  /** Was this very file run, or something built again from its recipe? */
+  readonly subject: "file" | "recipe";
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly observationSize: number;
+  readonly actionSize: number;
+  createState(): PolicyState;
+  /**
+   * Runs `rows` observations. Shapes: `observation` [rows, observationSize], `action`
+   * [rows, actionSize]; the caller owns both, nothing is kept. Throws rather than leave a partial
+   * or stale action.
+   */
+  infer(
+    observation: Float32Array,
+    action: Float32Array,
+    state: PolicyState,
+    rows: number,
+  ): void | Promise<void>;
+}
