@@ -17,8 +17,16 @@ export const LIMITS = {
   pickleOpcodes: 4_000_000,
   /** Nesting of pickled containers: deeper is an attack on whoever walks the value. */
   pickleDepth: 200,
+  /** Bytes of one pickled int: the largest in real files, torch's legacy magic number, has 10. */
+  pickleIntBytes: 1_024,
+  /** Characters of a pickled global's name, which one opcode can repeat from the memo. */
+  pickleNameLength: 1_000,
+  /** Dimensions of one tensor: numpy's own NPY_MAXDIMS. */
+  tensorRank: 64,
   /** Nesting of protobuf messages: ONNX itself needs 6 outside control-flow graphs. */
   protobufDepth: 64,
+  /** Fields of one protobuf: two bytes of an empty message become an object of some hundred. */
+  protobufFields: 4_000_000,
   /** Length of an .npy header; numpy's own refuses more than 10,000 characters too. */
   npyHeaderBytes: 10_000,
   /** Observation or action width: a policy's vector, not an image. */

@@ -1,0 +1,177 @@
+/**
+ * Stream sockets through libc: addresses, listening, connecting, and calls with a deadline.
+ */
+
+import { Lite3Error, quote } from "../src/base/errors.ts";
+import { ERRNO, checkCall, errno, errnoText, libc } from "./libc.ts";
+
+export type SocketAddress =
+  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+
+/** sys/socket.h and netinet/tcp.h */
+const AF = { UNIX: 1, INET: 2 } as const;
+const STREAM = 1;
+const CLOEXEC = 0o2000000;
+const NONBLOCK = 0o4000;
+const MSG_NOSIGNAL = 0x4000;
+const SOL_SOCKET = 1;
+const SO = { REUSEADDR: 2, ERROR: 4 } as const;
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
+const BACKLOG = 128;
+const POLL = { IN: 1, OUT: 4 } as const;
+
+/** What a send or receive comes to when it moves no bytes. */
+export const CLOSED = -1;
+export const WOULD_BLOCK = -2;
+
+/** struct sockaddr_un or sockaddr_in. */
+export function encodeAddress(address: SocketAddress): Buffer {
+  if (address.kind === "unix") {
+    const bytes = Buffer.alloc(2 + Buffer.byteLength(address.path) + 1);
+    bytes.writeUInt16LE(AF.UNIX, 0);
+    bytes.write(address.path, 2);
+    return bytes;
+  }
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt16LE(AF.INET, 0);
+  bytes.writeUInt16BE(address.port, 2);
+  bytes.set(address.host.split(".").map(Number), 4);
+  return bytes;
+}
+
+function openSocket(address: SocketAddress): number {
+  const family = address.kind === "unix" ? AF.UNIX : AF.INET;
+  const fd = checkCall("socket", libc.socket(family, STREAM | CLOEXEC | NONBLOCK, 0));
+  if (address.kind === "tcp") setOption(fd, IPPROTO_TCP, TCP_NODELAY);
+  return fd;
+}
+
+function setOption(fd: number, level: number, option: number): void {
+  checkCall("setsockopt", libc.setsockopt(fd, level, option, Int32Array.of(1), 4));
+}
+
+/**
+ * Listens without blocking; a Unix socket is made with mode 0600. Throws BUSY when the address is
+ * taken, NATIVE when it cannot be bound.
+ */
+export function listenOn(address: SocketAddress): number {
+  const fd = openSocket(address);
+  const bytes = encodeAddress(address);
+  if (address.kind === "tcp") setOption(fd, SOL_SOCKET, SO.REUSEADDR);
+  const umask = process.umask(0o177);
+  const bound = libc.bind(fd, bytes, bytes.length);
+  const code = errno();
+  process.umask(umask);
+  if (bound < 0) {
+    libc.close(fd);
+    throw cannot("listen on", address, code);
+  }
+  checkCall("listen", libc.listen(fd, BACKLOG));
+  return fd;
+}
+
+/** The port the system chose, where port 0 was asked for. */
+export function boundPort(fd: number): number {
+  const bytes = Buffer.alloc(16);
+  checkCall("getsockname", libc.getsockname(fd, bytes, Uint32Array.of(16)));
+  return bytes.readUInt16BE(2);
+}
+
+/** Takes one waiting connection (non-blocking); undefined when there is none. */
+export function acceptFrom(listener: number, isTcp: boolean): number | undefined {
+  const fd = libc.accept4(listener, null, null, CLOEXEC | NONBLOCK);
+  if (fd < 0) return undefined;
+  if (isTcp) libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, Int32Array.of(1), 4);
+  return fd;
+}
+
+/** Connects within `timeoutMs`. Throws WIRE when nobody listens, DEADLINE when it takes longer. */
+export function connectTo(address: SocketAddress, timeoutMs: number): number {
+  const fd = openSocket(address);
+  const bytes = encodeAddress(address);
+  if (libc.connect(fd, bytes, bytes.length) === 0) return fd;
+  let code = errno();
+  if (code === ERRNO.EINPROGRESS || code === ERRNO.EAGAIN) {
+    code = waitFor(fd, POLL.OUT, timeoutMs) ? socketError(fd) : ERRNO.EAGAIN;
+    if (code === 0) return fd;
+  }
+  libc.close(fd);
+  throw cannot("connect to", address, code);
+}
+
+/** Does somebody accept connections there? */
+export function isListening(address: SocketAddress): boolean {
+  const fd = openSocket(address);
+  const bytes = encodeAddress(address);
+  const result = libc.connect(fd, bytes, bytes.length);
+  const code = errno();
+  libc.close(fd);
+  return result === 0 || code === ERRNO.EAGAIN || code === ERRNO.EINPROGRESS;
+}
+
+/** Receives what is there into `buffer`; CLOSED or WOULD_BLOCK when nothing is. */
+export function receive(fd: number, buffer: Uint8Array): number {
+  return outcome(Number(libc.recv(fd, buffer, buffer.length, 0)), true);
+}
+
+/** Sends what fits; CLOSED or WOULD_BLOCK when nothing does. */
+export function send(fd: number, bytes: Uint8Array, count: number): number {
+  return outcome(Number(libc.send(fd, bytes, count, MSG_NOSIGNAL)), false);
+}
+
+function outcome(result: number, zeroIsClosed: boolean): number {
+  if (result > 0 || (result === 0 && !zeroIsClosed)) return result;
+  if (result === 0) return CLOSED;
+  const code = errno();
+  return code === ERRNO.EAGAIN || code === ERRNO.EINTR ? WOULD_BLOCK : CLOSED;
+}
+
+/** Blocks until the socket can be read, at most `timeoutMs`; false when the time is over. */
+export function waitReadable(fd: number, timeoutMs: number): boolean {
+  return waitFor(fd, POLL.IN, timeoutMs);
+}
+
+export function waitWritable(fd: number, timeoutMs: number): boolean {
+  return waitFor(fd, POLL.OUT, timeoutMs);
+}
+
+export function closeSocket(fd: number): void {
+  libc.close(fd);
+}
+
+function waitFor(fd: number, events: number, timeoutMs: number): boolean {
+  const deadline = performance.now() + timeoutMs;
+  const record = Int32Array.of(fd, events);
+  for (;;) {
+    const left = Math.max(0, Math.ceil(deadline - performance.now()));
+    const ready = libc.poll(record, 1, left);
+    if (ready > 0) return true;
+    if (ready === 0) return false;
+    if (errno() !== ERRNO.EINTR) checkCall("poll", ready);
+  }
+}
+
+function socketError(fd: number): number {
+  const code = new Int32Array(1);
+  checkCall("getsockopt", libc.getsockopt(fd, SOL_SOCKET, SO.ERROR, code, Uint32Array.of(4)));
+  return code[0] as number;
+}
+
+function cannot(action: string, address: SocketAddress, code: number): Lite3Error {
+  const name = address.kind === "unix" ? address.path : `${address.host}:${address.port}`;
+  const text = `Cannot ${action} ${quote(name)}`;
+  switch (code) {
+    case ERRNO.EADDRINUSE:
+      return new Lite3Error("BUSY", `${text}: the address is in use, choose another`);
+    case ERRNO.EAGAIN:
+      return new Lite3Error("DEADLINE", `${text}: no answer in time, need a service there`);
+    case ERRNO.ECONNREFUSED:
+      return new Lite3Error("WIRE", `${text}: nobody listens, start lite3rl serve there`);
+    case 2:
+      return new Lite3Error("WIRE", `${text}: there is no such socket, start lite3rl serve there`);
+    default:
+      return new Lite3Error(action === "listen on" ? "NATIVE" : "WIRE", `${text}: ${errnoText(code)}`);
+  }
+}

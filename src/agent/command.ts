@@ -1,0 +1,178 @@
+/**
+ * `lite3rl agent`: a policy, or a running service, in a closed loop with an environment.
+ */
+
+import * as v from "valibot";
+import { Lite3Error, quote } from "../base/errors.ts";
+import { notice } from "../base/log.ts";
+import {
+  defineCommand,
+  durationValue,
+  integerValue,
+  numberValue,
+  pathValue,
+  switchValue,
+  textValue,
+  vectorValue,
+  wordValue,
+} from "../cli/command.ts";
+import { progress } from "../cli/output.ts";
+import type { Environment } from "../environment/environment.ts";
+import { openEnvironment } from "../environment/open.ts";
+import { openPolicy } from "../runtime/open.ts";
+import { createPolicy, type Policy } from "../runtime/policy.ts";
+import { openRemote } from "../runtime/remote.ts";
+import { parseEndpoint } from "../wire/endpoint.ts";
+import { runEpisode } from "./episode.ts";
+import { renderSummary, summarise } from "./summary.ts";
+
+/** The blueprint's number of steps. */
+const DEFAULT_STEPS = 512;
+
+export default defineCommand({
+  name: "agent",
+  positionals: "",
+  summary: "Run a policy, or a service, in a closed loop with an environment",
+  example: "agent --model build/policy.onnx --obs-stats inputs/obs_stats.npz --env lite3 --steps 512",
+  flags: {
+    model: { value: "<file>", help: "The policy, an .onnx file", schema: v.optional(pathValue()) },
+    obsStats: {
+      value: "<npz>",
+      help: "mean and std of the observations",
+      schema: v.optional(pathValue()),
+    },
+    connect: {
+      value: "<endpoint>",
+      help: "Ask a service instead: unix:PATH or tcp:HOST:PORT",
+      schema: v.optional(textValue("unix:PATH or tcp:HOST:PORT")),
+    },
+    env: {
+      value: "<env>",
+      help: "lite3, or lite3:terrain=step,height=0.1 (default: lite3)",
+      schema: v.optional(textValue("an environment"), "lite3"),
+    },
+    steps: {
+      value: "<n>",
+      help: `Control steps (default: ${DEFAULT_STEPS})`,
+      schema: v.optional(integerValue(1, 10_000_000)),
+    },
+    duration: {
+      value: "<time>",
+      help: "Policy time instead of --steps: 10s, 10m",
+      schema: v.optional(durationValue()),
+    },
+    command: {
+      value: "<vx,vy,wz>",
+      help: "Commanded velocity in m/s, m/s, rad/s (default: 0.5,0,0)",
+      schema: v.optional(vectorValue(), "0.5,0,0"),
+    },
+    start: {
+      value: "<how>",
+      help: "standing, or lying: stands up first (default: standing)",
+      schema: v.optional(wordValue(["standing", "lying"]), "standing"),
+    },
+    rate: {
+      value: "<hz>",
+      help: "Control rate (default: 50)",
+      schema: v.optional(numberValue(10, 1000, "a rate in Hz"), 50),
+    },
+    seed: {
+      value: "<n>",
+      help: "Seed of the episode (default: 0)",
+      schema: v.optional(integerValue(0, 2 ** 31 - 1), 0),
+    },
+    fast: { help: "Do not wait for real time", schema: switchValue() },
+    timeout: {
+      value: "<time>",
+      help: "Longest wait for one answer of a service (default: 2s)",
+      schema: v.optional(durationValue(), "2s"),
+    },
+  },
+  async run(_positionals, flags) {
+    checkSource(flags.model, flags.connect, flags.obsStats);
+    if (flags.steps !== undefined && flags.duration !== undefined) {
+      throw new Lite3Error("USAGE", "--steps and --duration say the same thing: give one of them");
+    }
+    const { command, start, rate: rateHz } = flags;
+    using environment = await openEnvironment(flags.env, { command, start, rateHz });
+    using policy = await openSource(flags, environment);
+    const { controlPeriodMs } = environment;
+    const steps =
+      flags.duration === undefined
+        ? (flags.steps ?? DEFAULT_STEPS)
+        : Math.max(1, Math.round((flags.duration * 1000) / controlPeriodMs));
+    const stop = { requested: false };
+    const onSignal = (): void => {
+      stop.requested = true;
+    };
+    process.once("SIGINT", onSignal);
+    process.once("SIGTERM", onSignal);
+    const bar = progress("agent", steps);
+    const episode = await runEpisode({
+      environment,
+      policy,
+      steps,
+      seed: flags.seed,
+      realTime: !flags.fast,
+      stop,
+      onStep: (done) => bar.update(done),
+    }).finally(() => bar.finish());
+    if (episode.interrupted) notice(`interrupted after ${episode.trace.length} of ${steps} steps`);
+    const summary = summarise(episode, command, controlPeriodMs);
+    const { name, arithmetic } = policy.backend;
+    return {
+      json: {
+        ...summary,
+        requestedSteps: steps,
+        realTime: !flags.fast,
+        environment: flags.env,
+        start,
+        seed: flags.seed,
+        backend: name,
+        evidence: arithmetic,
+        trajectorySha256: environment.trajectoryHash(),
+      },
+      text: renderSummary(summary, `${name}, ${arithmetic}`, !flags.fast),
+      ...failure(episode.fall, episode.interrupted),
+    };
+  },
+});
+
+function failure(fall: string | undefined, interrupted: boolean): { failure?: string } {
+  if (fall !== undefined) return { failure: `the robot fell: ${fall}` };
+  return interrupted ? { failure: "interrupted before the end" } : {};
+}
+
+function checkSource(
+  model: string | undefined,
+  connect: string | undefined,
+  obsStats: string | undefined,
+): void {
+  if ((model === undefined) === (connect === undefined)) {
+    throw new Lite3Error(
+      "USAGE",
+      "agent needs a policy: either --model policy.onnx or --connect unix:/tmp/lite3_policy.sock",
+    );
+  }
+  if (connect !== undefined && obsStats !== undefined) {
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot use --obs-stats ${quote(obsStats)} with --connect: the service normalises by itself`,
+    );
+  }
+}
+
+interface Source {
+  readonly model: string | undefined;
+  readonly connect: string | undefined;
+  readonly obsStats: string | undefined;
+  readonly timeout: number;
+}
+
+async function openSource(source: Source, environment: Environment): Promise<Policy> {
+  if (source.model !== undefined) return openPolicy(source.model, source.obsStats);
+  const { observationSize, actionSize } = environment;
+  const timeoutMs = source.timeout * 1000;
+  const address = parseEndpoint(source.connect ?? "");
+  return createPolicy(openRemote(address, { observationSize, actionSize, timeoutMs }));
+}

@@ -1,0 +1,93 @@
+/**
+ * One episode of a policy in an environment, in real time or as fast as it goes.
+ *
+ * In real time the loop keeps absolute deadlines, one per control period: it sleeps, then spins,
+ * and when an action comes after its period is over it counts an overrun and goes on with the next
+ * deadline that is still ahead. It never bursts to catch up.
+ */
+
+import { monotonicUs, waitUntilUs } from "../../ffi/clock.ts";
+import { turnEventLoop } from "../base/event_loop.ts";
+import { Lite3Error } from "../base/errors.ts";
+import type { Environment, StepInfo } from "../environment/environment.ts";
+import type { Policy } from "../runtime/policy.ts";
+
+/** Inferences before the first step, so that it does not meet cold code. */
+const WARM_UP = 16;
+/** Without pauses, a turn for signal handlers every so many steps. */
+const STEPS_PER_TURN = 50;
+
+export interface EpisodeOptions {
+  readonly environment: Environment;
+  readonly policy: Policy;
+  readonly steps: number;
+  readonly seed: number;
+  readonly realTime: boolean;
+  /** Set by a signal: the episode ends after the current step. */
+  readonly stop?: { readonly requested: boolean };
+  readonly onStep?: (done: number) => void;
+}
+
+export interface Episode {
+  /** State after each step. */
+  readonly trace: readonly StepInfo[];
+  /** Time of each inference, normalizer and socket included. */
+  readonly latencyUs: readonly number[];
+  readonly overruns: number;
+  /** Why the robot fell, if it did. */
+  readonly fall: string | undefined;
+  readonly interrupted: boolean;
+}
+
+/** Runs until `steps` are done, the robot falls, or a signal asks to stop. */
+export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
+  const { environment, policy, steps, realTime } = options;
+  checkSizes(environment, policy);
+  const state = policy.backend.createState();
+  const action = new Float32Array(policy.actionSize);
+  let observation = await environment.reset(options.seed);
+  for (let i = 0; i < WARM_UP; i++) {
+    await policy.act(observation, action, policy.backend.createState());
+  }
+  Bun.gc(true);
+
+  const trace: StepInfo[] = [];
+  const latencyUs: number[] = [];
+  let overruns = 0;
+  let fall: string | undefined;
+  const periodUs = environment.controlPeriodMs * 1000;
+  let deadlineUs = monotonicUs() + periodUs;
+  while (trace.length < steps && fall === undefined && !options.stop?.requested) {
+    const started = Bun.nanoseconds();
+    await policy.act(observation, action, state);
+    latencyUs.push((Bun.nanoseconds() - started) / 1000);
+    const result = await environment.step(action);
+    observation = result.observation;
+    trace.push(result.info);
+    if (result.terminated) fall = result.info.ending ?? "the episode was terminated";
+    options.onStep?.(trace.length);
+    if (realTime) {
+      const nowUs = monotonicUs();
+      if (nowUs > deadlineUs) {
+        overruns++;
+        deadlineUs += Math.ceil((nowUs - deadlineUs) / periodUs) * periodUs;
+      }
+      await turnEventLoop();
+      waitUntilUs(deadlineUs);
+      deadlineUs += periodUs;
+    } else if (trace.length % STEPS_PER_TURN === 0) await turnEventLoop();
+  }
+  const interrupted = options.stop?.requested === true;
+  return { trace, latencyUs, overruns, fall, interrupted };
+}
+
+function checkSizes(environment: Environment, policy: Policy): void {
+  const { observationSize, actionSize } = environment;
+  if (policy.observationSize === observationSize && policy.actionSize === actionSize) return;
+  throw new Lite3Error(
+    "CONFIG",
+    `Cannot run this policy in ${environment.name}: it takes ${policy.observationSize} numbers ` +
+      `and gives ${policy.actionSize}, the environment gives ${observationSize} and takes ` +
+      `${actionSize}; choose another --model or --env`,
+  );
+}

@@ -1,0 +1,136 @@
+/**
+ * What an episode came to: distance, velocity error, height, falls, overruns, latency.
+ */
+
+import { mean, quantileSorted } from "simple-statistics";
+import { figure, metres, microseconds, table } from "../cli/output.ts";
+import { assert, present } from "../base/assert.ts";
+import type { StepInfo } from "../environment/environment.ts";
+import type { Episode } from "./episode.ts";
+
+export type Command = readonly [number, number, number];
+
+export interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/** The document of `agent --json`; the names of its fields are a contract. */
+export interface EpisodeSummary {
+  /** Straight line from start to end, metres; negative when it ends behind its start. */
+  readonly walkedM: number;
+  /** The same as x (forward at the start) and y (left). */
+  readonly displacementM: readonly [number, number];
+  readonly falls: number;
+  readonly ending: string | null;
+  readonly steps: number;
+  readonly durationS: number;
+  readonly rateHz: number;
+  readonly command: Command;
+  /** Means after the first second: vx, vy in m/s, wz in rad/s. */
+  readonly velocity: Command;
+  /** Root mean square of velocity − command after the first second. */
+  readonly velocityError: Command;
+  readonly heightM: { readonly min: number; readonly max: number; readonly mean: number };
+  /** Feet on the ground in the last step. */
+  readonly feetDown: number;
+  readonly overruns: number;
+  readonly latencyUs: Latency;
+}
+
+/** Summarises an episode of an environment that reports its base (position, velocity). */
+export function summarise(
+  episode: Episode,
+  command: Command,
+  controlPeriodMs: number,
+): EpisodeSummary {
+  const { trace } = episode;
+  const first = present(trace[0], "the first step");
+  const last = present(trace.at(-1), "the last step");
+  const [x0, y0] = present(first.position);
+  const [x1, y1] = present(last.position);
+  const [dx, dy] = [x1 - x0, y1 - y0];
+  const settled = trace.length > 1 ? trace.filter(({ timeS }) => timeS > 1) : trace;
+  const moving = settled.length > 0 ? settled : trace;
+  const heights = trace.map(({ position }) => present(position)[2]);
+  return {
+    walkedM: Math.hypot(dx, dy) * (dx < 0 ? -1 : 1),
+    displacementM: [dx, dy],
+    falls: episode.fall === undefined ? 0 : 1,
+    ending: episode.fall ?? null,
+    steps: trace.length,
+    durationS: (trace.length * controlPeriodMs) / 1000,
+    rateHz: 1000 / controlPeriodMs,
+    command,
+    velocity: perAxis(moving, (values) => mean(values)),
+    velocityError: perAxis(moving, (values, axis) =>
+      Math.sqrt(mean(values.map((value) => (value - command[axis as 0 | 1 | 2]) ** 2))),
+    ),
+    heightM: { min: Math.min(...heights), max: Math.max(...heights), mean: mean(heights) },
+    feetDown: (last.footContact ?? []).filter(Boolean).length,
+    overruns: episode.overruns,
+    latencyUs: summariseLatency(episode.latencyUs),
+  };
+}
+
+/** Quantiles of latencies in microseconds. */
+export function summariseLatency(latencyUs: readonly number[]): Latency {
+  assert(latencyUs.length > 0, "no latency was measured");
+  const sorted = [...latencyUs].sort((a, b) => a - b);
+  return {
+    p50: quantileSorted(sorted, 0.5),
+    p99: quantileSorted(sorted, 0.99),
+    max: present(sorted.at(-1)),
+  };
+}
+
+function perAxis(
+  trace: readonly StepInfo[],
+  reduce: (values: number[], axis: number) => number,
+): Command {
+  const axes = trace.map(({ velocity, yawRate }) => {
+    const [vx, vy] = present(velocity);
+    return [vx, vy, present(yawRate)] as const;
+  });
+  const value = (axis: 0 | 1 | 2): number =>
+    reduce(
+      axes.map((sample) => sample[axis]),
+      axis,
+    );
+  return [value(0), value(1), value(2)];
+}
+
+/** The summary as a table for a terminal. */
+export function renderSummary(summary: EpisodeSummary, ranOn: string, realTime: boolean): string {
+  const { walkedM, displacementM, velocity, velocityError, heightM, latencyUs } = summary;
+  const axes = (values: Command): string =>
+    `vx ${values[0].toFixed(2)} m/s, vy ${values[1].toFixed(2)} m/s, wz ${values[2].toFixed(2)} rad/s`;
+  const direction = walkedM < 0 ? "backward" : "forward";
+  const [dx, dy] = displacementM;
+  return table(
+    ["episode", ""],
+    [
+      [
+        "walked",
+        `${metres(Math.abs(walkedM))} ${direction} (x ${dx.toFixed(2)}, y ${dy.toFixed(2)})`,
+      ],
+      [
+        "time",
+        `${summary.durationS.toFixed(2)} s, ${summary.steps} steps at ${figure(summary.rateHz)} Hz`,
+      ],
+      ["command", axes(summary.command)],
+      ["velocity", axes(velocity)],
+      ["velocity error", `${axes(velocityError)} (RMS after 1 s)`],
+      ["base height", `${heightM.min.toFixed(3)} to ${heightM.max.toFixed(3)} m`],
+      ["feet down", `${summary.feetDown} of 4 at the end`],
+      ["falls", summary.falls === 0 ? "0" : `${summary.falls}: ${summary.ending}`],
+      ["overruns", realTime ? `${summary.overruns} of ${summary.steps}` : "none counted with --fast"],
+      [
+        "latency",
+        `p50 ${microseconds(latencyUs.p50)}, p99 ${microseconds(latencyUs.p99)}, ` +
+          `max ${microseconds(latencyUs.max)} (${ranOn})`,
+      ],
+    ],
+  );
+}

@@ -1,0 +1,143 @@
+/**
+ * What a verb is: its words for cac, one valibot schema per flag for their meaning, and what it
+ * does. A verb returns its result; only the command line prints it (as text or as one JSON
+ * document) and turns it into an exit status.
+ */
+
+import * as v from "valibot";
+
+/** One flag. `value` is what help shows after it; a flag without one is a switch. */
+export interface Flag<S extends v.GenericSchema = v.GenericSchema> {
+  readonly value?: string;
+  readonly help: string;
+  readonly schema: S;
+}
+
+export type Flags = Readonly<Record<string, Flag>>;
+
+export type FlagValues<F extends Flags> = {
+  readonly [K in keyof F]: v.InferOutput<F[K]["schema"]>;
+};
+
+export interface CommandResult {
+  /** The one document of `--json`. */
+  readonly json: unknown;
+  /** What a person reads, on stdout. */
+  readonly text: string;
+  /** Present when something was checked and failed: one line of why; exit status 1. */
+  readonly failure?: string;
+}
+
+export interface CommandContext {
+  /**
+   * Prints a result while the verb goes on running (the service's READY). A verb that announces
+   * returns no result of its own.
+   */
+  announce(result: CommandResult): void;
+}
+
+export interface Command<F extends Flags = Flags> {
+  readonly name: string;
+  /** Positional arguments as cac writes them: `<checkpoint>`, `<a> <b>`, or nothing. */
+  readonly positionals: string;
+  readonly summary: string;
+  /** Keys in camelCase; `dynamicBatch` is `--dynamic-batch`. */
+  readonly flags: F;
+  /** A line that can be run as it stands, without the program's name. */
+  readonly example: string;
+  run(
+    positionals: readonly string[],
+    flags: FlagValues<F>,
+    context: CommandContext,
+  ): Promise<CommandResult | undefined>;
+}
+
+/** Keeps the flags' types for `run`; a verb's `command.ts` exports what this returns. */
+export function defineCommand<const F extends Flags>(command: Command<F>): Command {
+  return command as unknown as Command;
+}
+
+/** `dynamicBatch` → `--dynamic-batch`. */
+export function flagName(key: string): string {
+  return `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+const received = (issue: v.BaseIssue<unknown>): string =>
+  issue.input === undefined ? "nothing" : issue.received;
+
+/** A file name. cac turns digits into numbers, so a bare number is refused with the way out. */
+export const pathValue = (): v.GenericSchema<unknown, string> =>
+  v.pipe(
+    v.string((issue) =>
+      typeof issue.input === "number"
+        ? `needs a path, got the number ${issue.input}: write ./${issue.input} for such a file`
+        : `needs a path, got ${received(issue)}`,
+    ),
+    v.nonEmpty("needs a path, got an empty one"),
+  );
+
+export const textValue = (what: string): v.GenericSchema<unknown, string> =>
+  v.pipe(
+    v.union([v.string(), v.number()], (issue) => `needs ${what}, got ${received(issue)}`),
+    v.transform(String),
+  );
+
+/** A number within `min`..`max`; `what` names it in the message. */
+export function numberValue(
+  min: number,
+  max: number,
+  what = "a number",
+  isKind: (value: number) => boolean = Number.isFinite,
+): v.GenericSchema<unknown, number> {
+  const range = `needs ${what} from ${min} to ${max}`;
+  return v.pipe(
+    v.number((issue) => `${range}, got ${received(issue)}`),
+    v.check(
+      (value) => isKind(value) && value >= min && value <= max,
+      (issue) => `${range}, got ${issue.input}`,
+    ),
+  );
+}
+
+export const integerValue = (min: number, max: number): v.GenericSchema<unknown, number> =>
+  numberValue(min, max, "a whole number", Number.isInteger);
+
+/** One of the given words. */
+export const wordValue = <const W extends readonly string[]>(
+  words: W,
+): v.GenericSchema<unknown, W[number]> =>
+  v.picklist(words, (issue) => `needs one of ${words.join(", ")}, got ${received(issue)}`);
+
+const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/;
+const SECONDS = { ms: 0.001, s: 1, m: 60, h: 3600 } as const;
+
+/** `10s`, `500ms`, `10m`, or a number of seconds → seconds. */
+export const durationValue = (): v.GenericSchema<unknown, number> =>
+  v.pipe(
+    textValue("a duration such as 10s"),
+    v.regex(DURATION, (issue) => `needs a duration such as 10s or 10m, got ${received(issue)}`),
+    v.transform((text) => {
+      const [, amount = "", unit = "s"] = DURATION.exec(text) ?? [];
+      return Number(amount) * SECONDS[unit as keyof typeof SECONDS];
+    }),
+    v.check((seconds) => seconds > 0, "needs a duration above zero"),
+  );
+
+/** `vx,vy,wz`: three finite numbers. */
+export const vectorValue = (): v.GenericSchema<unknown, readonly [number, number, number]> =>
+  v.pipe(
+    textValue("three numbers such as 0.5,0,0"),
+    v.transform((text) => text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)))),
+    v.check(
+      (parts) => parts.length === 3 && parts.every(Number.isFinite),
+      "needs three numbers such as 0.5,0,0",
+    ),
+    v.transform(([x, y, z]) => [x, y, z] as readonly [number, number, number]),
+  );
+
+/** A switch: absent means false. */
+export const switchValue = (): v.GenericSchema<unknown, boolean> =>
+  v.optional(
+    v.boolean((issue) => `takes no value, got ${received(issue)}`),
+    false,
+  );

@@ -1,0 +1,52 @@
+/**
+ * The verbs, with the names of the blueprint's scripts as aliases. Each is loaded only when it is
+ * called, so that `--version` does not wait for a physics engine.
+ */
+
+import type { Command } from "./command.ts";
+
+export interface Verb {
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+export const VERBS: readonly Verb[] = [
+  {
+    name: "export",
+    aliases: ["export_pt_to_onnx"],
+    summary: "Turn a checkpoint (.pt) into an ONNX file that acts the same",
+    load: async () => (await import("../export/command.ts")).default,
+  },
+  {
+    name: "collect",
+    aliases: ["collect_calib_data"],
+    summary: "Record observations of a policy in an environment as a calibration set",
+    load: async () => (await import("../collect/command.ts")).default,
+  },
+  {
+    name: "serve",
+    aliases: ["lite3_rknn_service"],
+    summary: "Answer observations with actions on a Unix or TCP socket",
+    load: async () => (await import("../serve/command.ts")).default,
+  },
+  {
+    name: "agent",
+    aliases: ["run_rknn_agent"],
+    summary: "Run a policy, or a service, in a closed loop with an environment",
+    load: async () => (await import("../agent/command.ts")).default,
+  },
+  {
+    name: "parity",
+    aliases: ["compare_outputs"],
+    summary: "Compare two backends on the same observations",
+    load: async () => (await import("../parity/command.ts")).default,
+  },
+  {
+    name: "demo",
+    aliases: [],
+    summary: "Carry the built-in policy through every stage, to a walking robot and a report",
+    load: async () => (await import("../demo/command.ts")).default,
+  },
+];

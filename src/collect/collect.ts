@@ -1,0 +1,132 @@
+/**
+ * Observations of a policy in an environment, as the calibration set of the conversion. They are
+ * kept as the robot has them, before any normalizer.
+ */
+
+import { existsSync } from "node:fs";
+import { Lite3Error, quote } from "../base/errors.ts";
+import { openFile, writeFileAtomic } from "../base/files.ts";
+import { notice } from "../base/log.ts";
+import { progress } from "../cli/output.ts";
+import { openEnvironment } from "../environment/open.ts";
+import { writeNpy } from "../formats/npy.ts";
+import { readNpz, writeNpz } from "../formats/npz.ts";
+import {
+  type ColumnStatistics,
+  columnStatistics,
+  type TermCoverage,
+  termCoverage,
+} from "./coverage.ts";
+import { openActor } from "./policies.ts";
+import { rollOut } from "./rollout.ts";
+
+/** Marks statistics that this verb wrote, so that it may write them again. */
+const MARK = "collected_samples";
+
+export interface CollectOptions {
+  readonly env: string;
+  /** `random`, `stand` or an .onnx file. */
+  readonly policy: string;
+  readonly samples: number;
+  readonly output: string;
+  readonly obsStats?: string | undefined;
+  readonly start: "standing" | "lying";
+  readonly rateHz: number;
+  readonly seed: number;
+}
+
+/** The document of `collect --json`. */
+export interface CollectResult {
+  readonly output: string;
+  readonly samples: number;
+  readonly observationSize: number;
+  /** Where mean and std of the samples were written, if they were. */
+  readonly obsStats: string | null;
+  readonly policy: string;
+  readonly environment: string;
+  readonly episodes: number;
+  readonly falls: number;
+  readonly seed: number;
+  readonly coverage: readonly TermCoverage[];
+  readonly seconds: number;
+}
+
+/** Writes float32 [samples, N] to `output`. */
+export async function collect(options: CollectOptions): Promise<CollectResult> {
+  const started = performance.now();
+  const { env, policy, samples, output, start, rateHz, seed } = options;
+  const stats = await placeStats(options.obsStats, policy);
+  using environment = await openEnvironment(env, { start, rateHz });
+  using actor = await openActor(policy, environment, seed, stats.read);
+  const bar = progress("collect", samples);
+  const { observations, episodes, falls } = await rollOut(
+    environment,
+    actor,
+    samples,
+    seed,
+    bar.update,
+  ).finally(bar.finish);
+  const { observationSize, observationTerms } = environment;
+  const shape = [samples, observationSize];
+  writeFileAtomic(output, writeNpy({ dtype: "float32", shape, data: observations }));
+  const statistics = columnStatistics(observations, observationSize);
+  if (stats.write !== undefined) writeStats(stats.write, statistics, samples);
+  return {
+    output,
+    samples,
+    observationSize,
+    obsStats: stats.write ?? null,
+    policy: actor.label,
+    environment: env,
+    episodes,
+    falls,
+    seed,
+    coverage: termCoverage(statistics, observationTerms),
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+interface StatsPlace {
+  readonly read?: string;
+  readonly write?: string;
+}
+
+/**
+ * `--obs-stats` is the policy's normalizer where the file exists, as in serve and agent; where it
+ * does not, or holds what this verb wrote before, the statistics of the samples go there.
+ */
+async function placeStats(path: string | undefined, policy: string): Promise<StatsPlace> {
+  if (path === undefined) return {};
+  if (!existsSync(path)) return { write: path };
+  if (await isOurs(path)) return { write: path };
+  if (policy === "random" || policy === "stand") {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot write statistics to ${quote(path)}: it exists and collect did not write it, and ` +
+        `--policy ${policy} needs no normalizer; name a new file`,
+    );
+  }
+  notice(`${path} exists: it normalises the observations for ${policy} and stays as it is`);
+  return { read: path };
+}
+
+async function isOurs(path: string): Promise<boolean> {
+  using source = openFile(path);
+  try {
+    return (await readNpz(source)).has(MARK);
+  } catch {
+    return false;
+  }
+}
+
+function writeStats(path: string, statistics: ColumnStatistics, samples: number): void {
+  const shape = [statistics.mean.length];
+  writeFileAtomic(
+    path,
+    writeNpz({
+      mean: { dtype: "float32", shape, data: statistics.mean },
+      std: { dtype: "float32", shape, data: statistics.std },
+      [MARK]: { dtype: "int32", shape: [1], data: Int32Array.of(samples) },
+    }),
+  );
+}

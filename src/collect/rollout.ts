@@ -1,0 +1,70 @@
+/**
+ * Rolls a policy out and keeps every observation it saw. Commands change often and cover what the
+ * robot is driven with, episodes are short, and a fall begins the next one.
+ */
+
+import { turnEventLoop } from "../base/event_loop.ts";
+import { createRandom, type Random } from "../base/random.ts";
+import type { Environment } from "../environment/environment.ts";
+import type { Actor } from "./policies.ts";
+
+type Command = readonly [number, number, number];
+
+/** Seconds between commands, and seconds of an episode. */
+const COMMAND_S = 2;
+const EPISODE_S = 10;
+/** Commands vx, vy (m/s), wz (rad/s) in these ranges: what the vendor's stick reaches, and turns. */
+const COMMAND_RANGE = { vx: [-0.5, 0.8], vy: [-0.4, 0.4], wz: [-0.8, 0.8] } as const;
+/** One command in so many is to stand still. */
+const STAND_EVERY = 6;
+
+export interface Rollout {
+  /** Shape [samples, observationSize]. */
+  readonly observations: Float32Array<ArrayBuffer>;
+  readonly episodes: number;
+  readonly falls: number;
+}
+
+export async function rollOut(
+  environment: Environment,
+  actor: Actor,
+  samples: number,
+  seed: number,
+  onSample: (done: number) => void,
+): Promise<Rollout> {
+  const width = environment.observationSize;
+  const observations = new Float32Array(samples * width);
+  const action = new Float32Array(environment.actionSize);
+  const random = createRandom(seed);
+  const stepsPer = (seconds: number): number =>
+    Math.max(1, Math.round((seconds * 1000) / environment.controlPeriodMs));
+  let episodes = 0;
+  let falls = 0;
+  let step = 0;
+  let observation = new Float32Array(width);
+  let over = true;
+  for (let sample = 0; sample < samples; sample++) {
+    if (over || step === stepsPer(EPISODE_S)) {
+      observation = Float32Array.from(await environment.reset(seed + episodes));
+      episodes++;
+      step = 0;
+    }
+    if (step % stepsPer(COMMAND_S) === 0) environment.setCommand?.(drawCommand(random));
+    observations.set(observation, sample * width);
+    await actor.act(observation, action);
+    const result = await environment.step(action);
+    observation.set(result.observation);
+    over = result.terminated || result.truncated;
+    falls += Number(result.terminated);
+    step++;
+    onSample(sample + 1);
+    if (sample % 256 === 0) await turnEventLoop();
+  }
+  return { observations, episodes, falls };
+}
+
+function drawCommand(random: Random): Command {
+  if (random.uniform() < 1 / STAND_EVERY) return [0, 0, 0];
+  const { vx, vy, wz } = COMMAND_RANGE;
+  return [random.between(...vx), random.between(...vy), random.between(...wz)];
+}

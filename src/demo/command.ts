@@ -1,0 +1,146 @@
+/**
+ * `lite3rl demo`: the whole way in one call, and its result as a page, a table and a document.
+ */
+
+import { cpus, release } from "node:os";
+import { join } from "node:path";
+import * as v from "valibot";
+import { version } from "../../package.json" with { type: "json" };
+import { present } from "../base/assert.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { type CommandResult, defineCommand, pathValue } from "../cli/command.ts";
+import { microseconds, passed, seconds, table } from "../cli/output.ts";
+import { parityDocument } from "../parity/compare_sides.ts";
+import { type DemoReport, renderDemoPage } from "../report/demo_page.ts";
+import { type DemoResult, MAE_GATE, runDemo, WALK_COMMAND, WALK_S } from "./demo.ts";
+
+const NOTES = [
+  "No NPU and no robot took part: the policy ran on this machine's CPU, the robot in MuJoCo.",
+  "Latency is the agent's: observation out, action back, over the Unix socket on this machine.",
+  "Parity compares float32 with an emulation of the NPU's fp16 arithmetic; it is no board figure.",
+] as const;
+
+export default defineCommand({
+  name: "demo",
+  positionals: "",
+  summary: "Carry the built-in policy through every stage, to a walking robot and a report",
+  example: "demo",
+  flags: {
+    output: {
+      value: "<dir>",
+      help: "Where everything goes (default: ./lite3rl-demo)",
+      schema: v.optional(pathValue(), "lite3rl-demo"),
+    },
+  },
+  async run(_positionals, flags) {
+    const started = performance.now();
+    const startedAt = new Date().toISOString();
+    const stop = { requested: false };
+    const onSignal = (): void => {
+      stop.requested = true;
+    };
+    process.once("SIGINT", onSignal);
+    process.once("SIGTERM", onSignal);
+    const result = await runDemo(flags.output, stop);
+    const report = describe(result, startedAt);
+    const page = join(flags.output, "report.html");
+    writeFileAtomic(page, renderDemoPage(report));
+    return conclude(result, report, page, (performance.now() - started) / 1000);
+  },
+});
+
+function describe(result: DemoResult, startedAt: string): DemoReport {
+  const { walk, stand, parity, stages } = result;
+  const { trace } = walk.episode;
+  const { summary } = walk;
+  const degrees = (radians: number): number => (radians * 180) / Math.PI;
+  const { comparison, sides } = parity;
+  return {
+    version,
+    startedAt,
+    machine: `${process.arch}, ${cpus().length} cores, Linux ${release()}, Bun ${Bun.version}`,
+    ok: stages.every(({ ok }) => ok),
+    stages,
+    walk: {
+      walkedM: summary.walkedM,
+      falls: summary.falls,
+      command: WALK_COMMAND,
+      overruns: summary.overruns,
+      rateHz: summary.rateHz,
+      durationS: summary.durationS,
+      trajectorySha256: walk.trajectorySha256,
+    },
+    stand: {
+      driftM: Math.abs(stand.summary.walkedM),
+      feetDown: stand.summary.feetDown,
+      durationS: stand.summary.durationS,
+    },
+    trace: {
+      timeS: trace.map(({ timeS }) => timeS),
+      heightM: trace.map(({ position }) => present(position)[2]),
+      velocity: trace.map(({ velocity }) => [...present(velocity).slice(0, 2)]),
+      yawRate: trace.map(({ yawRate }) => present(yawRate)),
+      footContact: trace.map(({ footContact }) => present(footContact)),
+      rollDeg: trace.map(({ attitude }) => degrees(present(attitude)[0])),
+      pitchDeg: trace.map(({ attitude }) => degrees(present(attitude)[1])),
+    },
+    latencyUs: { samples: walk.episode.latencyUs, ...summary.latencyUs },
+    parity: {
+      pass: comparison.mae <= MAE_GATE,
+      mae: comparison.mae,
+      max: comparison.max,
+      samples: comparison.samples,
+      gate: MAE_GATE,
+      evidence: { a: sides[0].evidence, b: sides[1].evidence },
+      perOutput: comparison.perOutput,
+      errors: [...comparison.errors],
+    },
+    notes: NOTES,
+  };
+}
+
+function conclude(
+  result: DemoResult,
+  report: DemoReport,
+  page: string,
+  took: number,
+): CommandResult {
+  const { walk, latencyUs, stages, ok } = report;
+  const rows = stages.map(({ name, seconds: time, ok: good, ranOn, detail }) => [
+    name,
+    passed(good),
+    seconds(time),
+    ranOn,
+    detail,
+  ]);
+  const failed = stages.filter((stage) => !stage.ok).map(({ name }) => name);
+  const latency = { p50: latencyUs.p50, p99: latencyUs.p99, max: latencyUs.max };
+  return {
+    json: {
+      ok,
+      version,
+      stages,
+      walkedM: walk.walkedM,
+      falls: walk.falls,
+      overruns: walk.overruns,
+      stand: report.stand,
+      parity: parityDocument(result.parity),
+      service: parityDocument(result.service),
+      latencyUs: latency,
+      trajectorySha256: walk.trajectorySha256,
+      page,
+      seconds: took,
+      notes: report.notes,
+    },
+    text: [
+      table(["stage", "", "time", "ran on", "result"], rows, ["time"]),
+      "",
+      `Walked ${walk.walkedM.toFixed(2)} m in ${WALK_S} s with ${walk.falls} falls; latency p50 ` +
+        `${microseconds(latency.p50)}, p99 ${microseconds(latency.p99)}, max ` +
+        `${microseconds(latency.max)}; ${seconds(took)} in all`,
+      report.notes[0] ?? "",
+      `Result page: ${page}`,
+    ].join("\n"),
+    ...(failed.length === 0 ? {} : { failure: `stages that failed: ${failed.join(", ")}` }),
+  };
+}

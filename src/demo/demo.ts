@@ -1,0 +1,217 @@
+/**
+ * One policy from checkpoint to a walking robot: export → collect → serve → agent → parity →
+ * result page. Every stage is the verb of that name; nothing is prepared beforehand.
+ */
+
+import { join } from "node:path";
+import { type Episode, runEpisode } from "../agent/episode.ts";
+import { type EpisodeSummary, summarise } from "../agent/summary.ts";
+import { Lite3Error } from "../base/errors.ts";
+import { notice } from "../base/log.ts";
+import { passed, seconds } from "../cli/output.ts";
+import { collect } from "../collect/collect.ts";
+import { describeEvidence } from "../compare/evidence.ts";
+import { openEnvironment } from "../environment/open.ts";
+import { exportCheckpoint } from "../export/export_checkpoint.ts";
+import { compareSides, type ParityResult } from "../parity/compare_sides.ts";
+import { createPolicy } from "../runtime/policy.ts";
+import { openRemote } from "../runtime/remote.ts";
+import { unpackDemoPolicy } from "./assets.ts";
+import { type ServiceProcess, startService } from "./service_process.ts";
+
+/** The walk: policy time, command, and what counts as having walked. */
+export const WALK_S = 10;
+export const WALK_COMMAND = [0.5, 0, 0] as const;
+/** The demo policy walks 5.7 m; far less or more is another policy or another physics. */
+const WALKED_M = { min: 4.5, max: 7 } as const;
+/** Standing: time, and how far the torso may drift. */
+const STAND_S = 4;
+const DRIFT_MAX_M = 0.1;
+const SAMPLES = 2048;
+const RATE_HZ = 50;
+export const MAE_GATE = 1e-3;
+const TIMEOUT_MS = 10_000;
+
+export interface DemoStage {
+  readonly name: string;
+  readonly seconds: number;
+  readonly ok: boolean;
+  readonly ranOn: string;
+  readonly detail: string;
+}
+
+export interface Walk {
+  readonly episode: Episode;
+  readonly summary: EpisodeSummary;
+  readonly trajectorySha256: string;
+}
+
+export interface DemoResult {
+  readonly stages: readonly DemoStage[];
+  readonly walk: Walk;
+  readonly stand: Walk;
+  /** The policy against its fp16 emulation. */
+  readonly parity: ParityResult;
+  /** The policy against the service: the same numbers must come through the socket. */
+  readonly service: ParityResult;
+}
+
+interface Outcome<T> {
+  readonly value: T;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/** Runs all stages in `directory`. Throws when one cannot run; a stage that fails is `!ok`. */
+export async function runDemo(
+  directory: string,
+  stop: { readonly requested: boolean },
+): Promise<DemoResult> {
+  const stages: DemoStage[] = [];
+  const stage = async <T>(
+    name: string,
+    ranOn: string,
+    run: () => Promise<Outcome<T>>,
+  ): Promise<T> => {
+    if (stop.requested) throw new Lite3Error("CHECK_FAILED", `Interrupted before ${name}`);
+    const started = performance.now();
+    const { value, ok, detail } = await run();
+    const took = (performance.now() - started) / 1000;
+    stages.push({ name, seconds: took, ok, ranOn, detail });
+    notice(`${name.padEnd(8)} ${passed(ok)} ${seconds(took).padStart(7)}  ${detail}`);
+    return value;
+  };
+
+  const inputs = await unpackDemoPolicy(directory);
+  const { obsStats } = inputs;
+  const model = join(directory, "policy.onnx");
+  const dataset = join(directory, "calib_obs.npy");
+  const socket = join(directory, "policy.sock");
+
+  await stage("export", "CPU", () => exportStage(inputs, model));
+  await stage("collect", "CPU, MuJoCo simulation", () => collectStage(model, obsStats, dataset));
+  const service = await stage("serve", "CPU, a second process", () =>
+    serveStage(model, obsStats, socket),
+  );
+  try {
+    const sides = { a: model, obsStats, dataset, samples: 0, seed: 0, timeoutMs: TIMEOUT_MS };
+    const walk = await stage("walk", "CPU, MuJoCo simulation, through the socket", () =>
+      walkStage(socket, stop),
+    );
+    const stand = await stage("stand", "CPU, MuJoCo simulation, through the socket", () =>
+      standStage(socket, stop),
+    );
+    const same = await stage("service", "CPU, through the socket", () =>
+      parityStage({ ...sides, b: `unix:${socket}` }, 0),
+    );
+    await service.stop();
+    const parity = await stage("parity", "CPU, float32 against fp16 emulation", () =>
+      parityStage({ ...sides, b: "emulated" }, MAE_GATE),
+    );
+    return { stages, walk, stand, parity, service: same };
+  } catch (error) {
+    await service.stop().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function exportStage(
+  inputs: { checkpoint: string; config: string; obsStats: string },
+  model: string,
+): Promise<Outcome<void>> {
+  const result = await exportCheckpoint({
+    ...inputs,
+    output: model,
+    normalizer: "external",
+    outputName: "action",
+    dynamicBatch: false,
+    check: true,
+  });
+  const difference = result.check?.max.toExponential(1) ?? "not checked";
+  const detail = `${result.widths}, ${result.activation}, largest difference ${difference}`;
+  return { value: undefined, ok: result.check !== null, detail };
+}
+
+async function collectStage(
+  model: string,
+  obsStats: string,
+  output: string,
+): Promise<Outcome<void>> {
+  const result = await collect({
+    env: "lite3",
+    policy: model,
+    samples: SAMPLES,
+    output,
+    obsStats,
+    start: "standing",
+    rateHz: RATE_HZ,
+    seed: 0,
+  });
+  const detail = `${result.samples} observations, ${result.episodes} episodes, ${result.falls} falls`;
+  return { value: undefined, ok: result.falls === 0, detail };
+}
+
+async function serveStage(
+  model: string,
+  obsStats: string,
+  socket: string,
+): Promise<Outcome<ServiceProcess>> {
+  const flags = ["--model", model, "--obs-stats", obsStats, "--socket", socket, "--warmup", "16"];
+  const value = await startService(flags);
+  return { value, ok: true, detail: value.ready.split(" · ").slice(2).join(" · ") };
+}
+
+async function walkStage(
+  socket: string,
+  stop: { readonly requested: boolean },
+): Promise<Outcome<Walk>> {
+  const walk = await act(socket, WALK_COMMAND, WALK_S, true, stop);
+  const { walkedM, falls, overruns, steps } = walk.summary;
+  const ok = falls === 0 && walkedM >= WALKED_M.min && walkedM <= WALKED_M.max;
+  const detail = `${walkedM.toFixed(2)} m in ${WALK_S} s, ${falls} falls, ${overruns} of ${steps} overruns`;
+  return { value: walk, ok, detail };
+}
+
+async function standStage(
+  socket: string,
+  stop: { readonly requested: boolean },
+): Promise<Outcome<Walk>> {
+  const stand = await act(socket, [0, 0, 0], STAND_S, false, stop);
+  const { walkedM, falls, feetDown } = stand.summary;
+  const ok = falls === 0 && feetDown === 4 && Math.abs(walkedM) <= DRIFT_MAX_M;
+  const detail = `command 0: ${feetDown} feet down, drift ${Math.abs(walkedM).toFixed(3)} m`;
+  return { value: stand, ok, detail };
+}
+
+async function act(
+  socket: string,
+  command: readonly [number, number, number],
+  durationS: number,
+  realTime: boolean,
+  stop: { readonly requested: boolean },
+): Promise<Walk> {
+  using environment = await openEnvironment("lite3", { command, rateHz: RATE_HZ });
+  const { observationSize, actionSize, controlPeriodMs } = environment;
+  const sizes = { observationSize, actionSize, timeoutMs: TIMEOUT_MS };
+  using policy = createPolicy(openRemote({ kind: "unix", path: socket }, sizes));
+  const steps = durationS * RATE_HZ;
+  const episode = await runEpisode({ environment, policy, steps, seed: 0, realTime, stop });
+  if (episode.interrupted) throw new Lite3Error("CHECK_FAILED", "Interrupted");
+  return {
+    episode,
+    summary: summarise(episode, command, controlPeriodMs),
+    trajectorySha256: environment.trajectoryHash(),
+  };
+}
+
+async function parityStage(
+  options: Parameters<typeof compareSides>[0],
+  gate: number,
+): Promise<Outcome<ParityResult>> {
+  const value = await compareSides(options);
+  const { mae, max, samples } = value.comparison;
+  const detail =
+    `MAE ${mae.toExponential(1)} (at most ${gate}), max ${max.toExponential(1)} on ${samples} ` +
+    `observations: ${describeEvidence(value.sides[1].evidence)}`;
+  return { value, ok: mae <= gate, detail };
+}

@@ -1,0 +1,105 @@
+/**
+ * `lite3rl parity`: the words, and the comparison as a table. The comparing is in
+ * `compare_sides.ts`.
+ */
+
+import * as v from "valibot";
+import { describeEvidence } from "../compare/evidence.ts";
+import type { Comparison } from "../compare/statistics.ts";
+import {
+  defineCommand,
+  durationValue,
+  integerValue,
+  numberValue,
+  pathValue,
+} from "../cli/command.ts";
+import { figure, passed, table } from "../cli/output.ts";
+import { compareSides, parityDocument } from "./compare_sides.ts";
+import type { Samples } from "./samples.ts";
+import type { Side } from "./sides.ts";
+
+/** The blueprint's gate: MAE of RKNN against ONNX below this. */
+export const MAE_GATE = 1e-3;
+
+export default defineCommand({
+  name: "parity",
+  positionals: "<a> <b>",
+  summary: "Compare two backends on the same observations",
+  example: "parity build/policy.onnx emulated --dataset build/calib_obs.npy --mae 1e-3",
+  flags: {
+    model: {
+      value: "<file>",
+      help: "The model where a side is only a backend's name (onnx, emulated)",
+      schema: v.optional(pathValue()),
+    },
+    dataset: {
+      value: "<npy|npz>",
+      help: "Observations [rows, N] before any normalizer (default: generated)",
+      schema: v.optional(pathValue()),
+    },
+    obsStats: {
+      value: "<npz>",
+      help: "mean and std, for sides that expect normalised observations",
+      schema: v.optional(pathValue()),
+    },
+    mae: {
+      value: "<limit>",
+      help: `Mean absolute error that still passes (default: ${MAE_GATE})`,
+      schema: v.optional(numberValue(0, 1e6), MAE_GATE),
+    },
+    samples: {
+      value: "<n>",
+      help: "How many observations to generate without --dataset (default: 1024)",
+      schema: v.optional(integerValue(1, 1_000_000), 1024),
+    },
+    seed: {
+      value: "<n>",
+      help: "Seed of generated observations (default: 0)",
+      schema: v.optional(integerValue(0, 2 ** 31 - 1), 0),
+    },
+    timeout: {
+      value: "<time>",
+      help: "Longest wait for one answer of a service (default: 2s)",
+      schema: v.optional(durationValue(), "2s"),
+    },
+  },
+  async run([a = "", b = ""], flags) {
+    const result = await compareSides({ ...flags, a, b, timeoutMs: flags.timeout * 1000 });
+    const { comparison, sides, samples } = result;
+    const pass = comparison.mae <= flags.mae;
+    const reason = `the mean absolute error is ${figure(comparison.mae)}, above ${figure(flags.mae)}`;
+    return {
+      json: { pass, gate: { mae: flags.mae }, ...parityDocument(result) },
+      text: render(sides, samples, comparison, flags.mae, pass),
+      ...(pass ? {} : { failure: reason }),
+    };
+  },
+});
+
+function render(
+  sides: readonly [Side, Side],
+  samples: Samples,
+  comparison: Comparison,
+  gate: number,
+  pass: boolean,
+): string {
+  const [a, b] = sides;
+  const { worst } = comparison;
+  const perOutput = comparison.perOutput.map(({ name, mae, max }) => [
+    name,
+    figure(mae),
+    figure(max),
+  ]);
+  return [
+    `a  ${a.label} (${describeEvidence(a.evidence)})`,
+    `b  ${b.label} (${describeEvidence(b.evidence)})`,
+    `on ${samples.rows} observations (${samples.label})`,
+    "",
+    table(["output", "MAE", "max"], perOutput, ["MAE", "max"]),
+    "",
+    `cosine ${comparison.cosine.toFixed(7)}; worst is sample ${worst.sample}, ${worst.output}: ` +
+      `${figure(worst.error)}`,
+    `would pass at --mae ${figure(comparison.mae)}; largest single error ${figure(comparison.max)}`,
+    `MAE ${figure(comparison.mae)} against ${figure(gate)}: ${passed(pass)}`,
+  ].join("\n");
+}

@@ -1,0 +1,99 @@
+/**
+ * The same observations through two sides, and the statistics of their actions.
+ */
+
+import { Lite3Error } from "../base/errors.ts";
+import { compareActions, type Comparison } from "../compare/statistics.ts";
+import { LITE3_CONTRACT } from "../policy/contract.ts";
+import { readObservationStats } from "../policy/normalizer.ts";
+import { isEndpoint } from "../wire/endpoint.ts";
+import { generateSamples, readSamples, type Samples } from "./samples.ts";
+import { modelPath, openEndpointSide, openFileSide, type Side, type SideOptions } from "./sides.ts";
+
+export interface ParityOptions {
+  readonly a: string;
+  readonly b: string;
+  readonly model?: string | undefined;
+  readonly dataset?: string | undefined;
+  readonly obsStats?: string | undefined;
+  readonly samples: number;
+  readonly seed: number;
+  readonly timeoutMs: number;
+}
+
+export interface ParityResult {
+  readonly sides: readonly [Side, Side];
+  readonly samples: Samples;
+  readonly comparison: Comparison;
+}
+
+/** Runs both sides on the same observations. Throws when a side cannot answer. */
+export async function compareSides(options: ParityOptions): Promise<ParityResult> {
+  const { a, b, dataset, obsStats } = options;
+  const endpoints = [a, b].filter(isEndpoint).length;
+  if (endpoints === 2) {
+    throw new Lite3Error(
+      "USAGE",
+      "Cannot compare two endpoints: raw bytes do not say their sizes, name a model file as one side",
+    );
+  }
+  const isRaw = endpoints > 0 || dataset !== undefined || obsStats !== undefined;
+  const sideOptions: SideOptions = {
+    model: options.model,
+    obsStats,
+    space: isRaw ? "raw" : "network",
+    timeoutMs: options.timeoutMs,
+  };
+  const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side =>
+    isEndpoint(spec) && sizes !== undefined
+      ? openEndpointSide(spec, sizes, sideOptions)
+      : openFileSide(spec, modelPath(spec, other, options.model), sideOptions);
+  const [first, second] = isEndpoint(a) ? [b, a] : [a, b];
+  using one = await open(first, second);
+  using two = await open(second, first, one);
+  checkSameSizes(one, two);
+  const samples = await chooseSamples(options, one.observationSize);
+  const answers = [
+    await one.run(samples.data, samples.rows),
+    await two.run(samples.data, samples.rows),
+  ] as const;
+  const names = outputNames(one.actionSize);
+  const comparison = compareActions(answers[0], answers[1], names);
+  return { sides: first === a ? [one, two] : [two, one], samples, comparison };
+}
+
+async function chooseSamples(options: ParityOptions, width: number): Promise<Samples> {
+  if (options.dataset !== undefined) return readSamples(options.dataset, width);
+  const { obsStats } = options;
+  const stats = obsStats === undefined ? undefined : await readObservationStats(obsStats);
+  return generateSamples(options.samples, width, options.seed, stats);
+}
+
+/** Joint names where the actions are as many as the Lite3's, else their indices. */
+function outputNames(actionSize: number): string[] {
+  const { joints } = LITE3_CONTRACT;
+  if (joints.length === actionSize) return [...joints];
+  return Array.from({ length: actionSize }, (_, i) => `action[${i}]`);
+}
+
+function checkSameSizes(a: Side, b: Side): void {
+  if (a.observationSize === b.observationSize && a.actionSize === b.actionSize) return;
+  throw new Lite3Error(
+    "CHECK_FAILED",
+    `${a.label} is ${a.observationSize} → ${a.actionSize}, ` +
+      `${b.label} is ${b.observationSize} → ${b.actionSize}: they are not the same policy`,
+  );
+}
+
+/** What `--json` says of a comparison, errors per sample left out. */
+export function parityDocument({ sides: [a, b], samples, comparison }: ParityResult) {
+  const { errors: _errors, samples: count, ...statistics } = comparison;
+  return {
+    ...statistics,
+    samples: count,
+    dataset: samples.label,
+    requiredTolerance: { mae: comparison.mae, max: comparison.max },
+    sides: { a: a.label, b: b.label },
+    evidence: { a: a.evidence, b: b.evidence },
+  };
+}

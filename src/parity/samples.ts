@@ -1,0 +1,72 @@
+/**
+ * The observations that both sides are given: a recorded set, or seeded ones.
+ */
+
+import { basename } from "node:path";
+import { describeSource, Lite3Error, quote } from "../base/errors.ts";
+import { memorySource, readFile } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
+import { createRandom } from "../base/random.ts";
+import { readNpy } from "../formats/npy.ts";
+import { readNpz } from "../formats/npz.ts";
+import { type Tensor, toFloat32 } from "../formats/tensor.ts";
+import type { ObservationStats } from "../policy/normalizer.ts";
+
+export interface Samples {
+  readonly label: string;
+  readonly rows: number;
+  /** Shape [rows, observationSize]. */
+  readonly data: Float32Array;
+}
+
+/** Reads observations [rows, width] from .npy, or from the array `obs` of an .npz. */
+export function readSamples(path: string, width: number): Promise<Samples> {
+  const bytes = readFile(path, LIMITS.modelBytes);
+  return describeSource("Cannot read observations", path, async () => {
+    const tensor = path.endsWith(".npz")
+      ? chooseArray(await readNpz(memorySource(bytes)))
+      : readNpy(bytes);
+    const [rows = 0, columns] = tensor.shape;
+    if (tensor.shape.length !== 2 || columns !== width || rows === 0) {
+      throw new Lite3Error(
+        "CONFIG",
+        `Cannot use observations ${quote(path)}: they have shape [${tensor.shape.join(", ")}], ` +
+          `the policy needs [rows, ${width}] with at least one row`,
+      );
+    }
+    const data = toFloat32(tensor);
+    const bad = data.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) {
+      throw new Lite3Error(
+        "MALFORMED",
+        `Cannot use observations ${quote(path)}: row ${Math.floor(bad / width)}, column ` +
+          `${bad % width} is ${data[bad]}, need finite numbers`,
+      );
+    }
+    return { label: basename(path), rows, data };
+  });
+}
+
+function chooseArray(arrays: ReadonlyMap<string, Tensor>): Tensor {
+  const chosen = arrays.get("obs") ?? (arrays.size === 1 ? [...arrays.values()][0] : undefined);
+  if (chosen !== undefined) return chosen;
+  const found = [...arrays.keys()].map(quote).join(", ") || "nothing";
+  throw new Lite3Error("CONFIG", `Cannot choose an array: the file holds ${found}, need "obs"`);
+}
+
+/** Standard normal behind the normalizer; with statistics, as the robot would have it. */
+export function generateSamples(
+  rows: number,
+  width: number,
+  seed: number,
+  stats: ObservationStats | undefined,
+): Samples {
+  const random = createRandom(seed);
+  const data = Float32Array.from({ length: rows * width }, (_, i) => {
+    const value = random.normal();
+    if (stats === undefined) return value;
+    const column = i % width;
+    return (stats.mean[column] as number) + value * (stats.std[column] as number);
+  });
+  return { label: `generated, seed ${seed}`, rows, data };
+}

@@ -1,0 +1,114 @@
+/**
+ * Model file → policy: opens the file with the backend for its kind, and settles how observations
+ * are normalised. A normalizer is applied exactly once: the file's metadata says whether it is
+ * folded in, expected outside, or not known to the checkpoint.
+ */
+
+import { extname } from "node:path";
+import { describeSource, Lite3Error, quote } from "../base/errors.ts";
+import { readFile } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
+import { notice } from "../base/log.ts";
+import { decodeOnnx, type OnnxModel } from "../formats/onnx.ts";
+import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
+import {
+  checkStatsSize,
+  createNormalizer,
+  type Normalizer,
+  readObservationStats,
+} from "../policy/normalizer.ts";
+import type { Backend } from "./backend.ts";
+import { openEmulated } from "./emulated.ts";
+import { openOnnx } from "./onnx.ts";
+import { createPolicy, type Policy } from "./policy.ts";
+
+export interface ModelFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly model: OnnxModel;
+  readonly metadata: PolicyMetadata | undefined;
+}
+
+/** Reads an ONNX model; other kinds are refused with what to do about them. */
+export async function readModel(path: string): Promise<ModelFile> {
+  const advice = ADVICE[extname(path).toLowerCase()];
+  if (advice !== undefined) {
+    throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${advice}`);
+  }
+  const bytes = readFile(path, LIMITS.modelBytes);
+  return describeSource("Cannot read model", path, () => {
+    const model = decodeOnnx(bytes);
+    return { path, bytes, model, metadata: decodeMetadata(model) };
+  });
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
+  ".pt": "it is a checkpoint, turn it into ONNX first: lite3rl export",
+  ".pth": "it is a checkpoint, turn it into ONNX first: lite3rl export",
+  ".rknn": "this version has no NPU backend, need the .onnx that it was converted from",
+};
+
+/** Opens a model with the CPU reference or with its fp16 emulation. */
+export function openModel(file: ModelFile, backend: "onnx" | "emulated"): Promise<Backend> {
+  return describeSource("Cannot run model", file.path, () =>
+    backend === "onnx" ? openOnnx(file.bytes, file.model) : openEmulated(file.model),
+  );
+}
+
+/** Opens a model file and its observation statistics as one policy. */
+export async function openPolicy(path: string, obsStats: string | undefined): Promise<Policy> {
+  const file = await readModel(path);
+  const backend = await openModel(file, "onnx");
+  try {
+    return createPolicy(backend, await chooseNormalizer(file, backend.observationSize, obsStats));
+  } catch (error) {
+    backend[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * The normalizer that belongs before this model: none where it is folded in, the statistics'
+ * where it is external, and what the user says where the file does not know.
+ */
+export async function chooseNormalizer(
+  file: ModelFile,
+  observationSize: number,
+  obsStats: string | undefined,
+): Promise<Normalizer | undefined> {
+  const use = file.metadata?.normalizer;
+  const model = quote(file.path);
+  if (obsStats === undefined) {
+    if (use === "external") {
+      throw new Lite3Error(
+        "CONFIG",
+        `Cannot run ${model}: it expects normalised observations, need --obs-stats obs_stats.npz`,
+      );
+    }
+    if (use !== "folded") {
+      notice(`${file.path}: no normalizer known and no --obs-stats, observations go in as they are`);
+    }
+    return undefined;
+  }
+  if (use === "folded") {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot apply ${quote(obsStats)} to ${model}: its normalizer is folded in already and would ` +
+        "be applied twice; leave --obs-stats out",
+    );
+  }
+  const stats = await readObservationStats(obsStats);
+  checkStatsSize(stats, obsStats, observationSize);
+  const normalizer = createNormalizer(stats);
+  const expected = file.metadata?.normalizerDigest;
+  if (expected !== undefined && expected !== normalizer.digest) {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot apply ${quote(obsStats)} to ${model}: it was exported for other statistics ` +
+        `(${expected.slice(0, 12)}…, these are ${normalizer.digest.slice(0, 12)}…); name those, ` +
+        "or export the checkpoint again",
+    );
+  }
+  if (use === undefined) notice(`${file.path}: no lite3rl metadata, taking --obs-stats as said`);
+  return normalizer;
+}

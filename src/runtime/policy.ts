@@ -1,0 +1,47 @@
+/**
+ * A policy as everyone runs it: an optional normalizer, then a backend. Takes observations as the
+ * robot has them, and gives an action or throws, never something in between.
+ */
+
+import { Lite3Error } from "../base/errors.ts";
+import type { Normalizer } from "../policy/normalizer.ts";
+import type { Backend, PolicyState } from "./backend.ts";
+
+export interface Policy extends Disposable {
+  readonly backend: Backend;
+  readonly normalizer: Normalizer | undefined;
+  readonly observationSize: number;
+  readonly actionSize: number;
+  /**
+   * One observation (shape [observationSize], left as it is) to one action ([actionSize]).
+   * Throws MALFORMED for an observation, and NATIVE for an action, that is not finite.
+   */
+  act(observation: Float32Array, action: Float32Array, state: PolicyState): Promise<void>;
+}
+
+export function createPolicy(backend: Backend, normalizer?: Normalizer): Policy {
+  const { observationSize, actionSize } = backend;
+  const normalised = new Float32Array(observationSize);
+  return {
+    backend,
+    normalizer,
+    observationSize,
+    actionSize,
+    async act(observation, action, state) {
+      checkFinite("observation", observation, "MALFORMED");
+      normalised.set(observation);
+      normalizer?.apply(normalised);
+      await backend.infer(normalised, action, state, 1);
+      checkFinite("action", action, "NATIVE");
+    },
+    [Symbol.dispose]: () => backend[Symbol.dispose](),
+  };
+}
+
+function checkFinite(what: string, values: Float32Array, code: "MALFORMED" | "NATIVE"): void {
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i])) {
+      throw new Lite3Error(code, `Cannot act: ${what}[${i}] is ${values[i]}, need finite numbers`);
+    }
+  }
+}

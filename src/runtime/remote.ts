@@ -1,0 +1,42 @@
+/**
+ * A policy service as a backend: the raw protocol over a socket. What computes behind it is not
+ * said by raw bytes, so its evidence is `unstated`.
+ */
+
+import type { SocketAddress } from "../../ffi/socket.ts";
+import { describeAddress } from "../wire/endpoint.ts";
+import { probeService, RawClient } from "../wire/client.ts";
+import type { Backend } from "./backend.ts";
+
+export interface RemoteOptions {
+  readonly observationSize: number;
+  readonly actionSize: number;
+  /** Longest wait for one answer. */
+  readonly timeoutMs: number;
+}
+
+/** Connects, and makes sure that the service has these sizes: raw bytes do not carry them. */
+export function openRemote(address: SocketAddress, options: RemoteOptions): Backend {
+  const { observationSize, actionSize, timeoutMs } = options;
+  probeService(address, options);
+  const client = new RawClient(address, timeoutMs);
+  return {
+    name: "remote",
+    arithmetic: "unstated",
+    subject: "file",
+    inputs: [{ name: describeAddress(address), shape: [1, observationSize] }],
+    outputs: [{ name: describeAddress(address), shape: [1, actionSize] }],
+    observationSize,
+    actionSize,
+    createState: () => ({ tensors: [] }),
+    infer(observation, action, _state, rows) {
+      for (let row = 0; row < rows; row++) {
+        client.infer(
+          observation.subarray(row * observationSize, (row + 1) * observationSize),
+          action.subarray(row * actionSize, (row + 1) * actionSize),
+        );
+      }
+    },
+    [Symbol.dispose]: () => client[Symbol.dispose](),
+  };
+}
