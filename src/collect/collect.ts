@@ -6,7 +6,6 @@
 import { existsSync } from "node:fs";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { openFile, writeFileAtomic } from "../base/files.ts";
-import { notice } from "../base/log.ts";
 import { progress } from "../cli/output.ts";
 import { openEnvironment } from "../environment/open.ts";
 import { writeNpy } from "../formats/npy.ts";
@@ -106,7 +105,6 @@ async function placeStats(path: string | undefined, policy: string): Promise<Sta
         `--policy ${policy} needs no normalizer; name a new file`,
     );
   }
-  notice(`${path} exists: it normalises the observations for ${policy} and stays as it is`);
   return { read: path };
 }
 

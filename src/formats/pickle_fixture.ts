@@ -39,12 +39,8 @@ export function list(...items: Code[]): Code {
 }
 
 export function dict(entries: Record<string, Code>): Code {
-  return [
-    0x7d,
-    0x28,
-    ...Object.entries(entries).flatMap(([key, code]) => [...text(key), ...code]),
-    0x75,
-  ];
+  const pairs = Object.entries(entries).map(([key, code]) => text(key).concat(code));
+  return [0x7d, 0x28, ...pairs.flat(), 0x75];
 }
 
 export function global(module: string, name: string): Code {

@@ -328,9 +328,10 @@ function isPair(value: AnyValue): value is Pair {
   return Array.isArray(value) && value.length === 2;
 }
 
-/** The name of what is called; of the result of an opaque call, `name()`. */
+/** The name of what is called; of the result of an opaque call, `name()`, however often. */
 function globalOf(callable: PickleGlobal | Opaque<PickleLeaf>): string {
-  return callable.kind === "global" ? callable.name : `${callable.global}()`.slice(0, 2_000);
+  if (callable.kind === "global") return callable.name;
+  return callable.global.endsWith("()") ? callable.global : `${callable.global}()`;
 }
 
 function extend<K extends "items" | "elements">(

@@ -41,7 +41,7 @@ export interface UnknownField {
   readonly bytes: Uint8Array;
 }
 
-/** A decoded message, untyped; `unknown` holds the unnamed fields. */
+/** A decoded message, untyped; `unknown` holds the unnamed fields in the order of their numbers. */
 export type Message = Record<string, unknown>;
 
 interface ScalarCodec {
@@ -99,7 +99,7 @@ export function decodeMessage(schema: Schema, type: string, bytes: Uint8Array): 
     return decodeFields(decoder, type, bytes.length, 0);
   } catch (error) {
     if (error instanceof FormatError || !(error instanceof Error)) throw error;
-    return fail(decoder, error.message);
+    return fail(decoder, error instanceof RangeError ? "the bytes end within it" : error.message);
   }
 }
 
@@ -161,7 +161,7 @@ function decodeFields(decoder: Decoder, type: string, end: number, depth: number
     }
     if (reader.pos > end) fail(decoder, `it goes beyond the end of its message, ${end}`);
   }
-  if (unknown.length > 0) message.unknown = unknown;
+  if (unknown.length > 0) message.unknown = unknown.sort((a, b) => a.number - b.number);
   return message;
 }
 
@@ -183,7 +183,7 @@ function decodeField(
       isScalar(type) ? SCALARS[type].read(decoder.reader) : decodeNested(decoder, type, depth),
     );
   }
-  message[name] = repeated ? list : list[0];
+  if (list.length > 0) message[name] = repeated ? list : list[0];
 }
 
 /** Reads a packed run onto `list`; false when the field is not one. */
@@ -216,9 +216,7 @@ function readEnd(decoder: Decoder): number {
 }
 
 function encodeFields(schema: Schema, type: string, message: Message, writer: BinaryWriter): void {
-  const unknown = ((message.unknown ?? []) as UnknownField[]).toSorted(
-    (a, b) => a.number - b.number,
-  );
+  const unknown = (message.unknown ?? []) as UnknownField[];
   let next = 0;
   const writeUnknownBelow = (number: number): void => {
     for (let field = unknown[next]; field && field.number < number; field = unknown[++next]) {

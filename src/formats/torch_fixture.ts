@@ -30,7 +30,6 @@ export interface TensorParts {
 /** Code of `torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, False, OrderedDict())`. */
 export function tensorCode(parts: TensorParts): Code {
   const { key, shape, offset = 0, storage = "FloatStorage" } = parts;
-  const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
   const strides = parts.strides ?? shape.map((_, axis) => product(shape.slice(axis + 1)));
   const elements = int(parts.elements ?? product(shape));
   return call(
@@ -42,6 +41,10 @@ export function tensorCode(parts: TensorParts): Code {
     bool(false),
     call(global("collections", "OrderedDict")),
   );
+}
+
+function product(sizes: readonly number[]): number {
+  return sizes.reduce((a, b) => a * b, 1);
 }
 
 /** A checkpoint file: the tree's code, its storages by key, and further entries by full name. */

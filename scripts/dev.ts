@@ -1,0 +1,50 @@
+/**
+ * The one entry for everything a developer or CI does: `bun run test | ok | build | smoke | demo |
+ * bench | train`. It imports nothing that has to be installed, because its first act is to install
+ * it; each subcommand is a file in `scripts/dev/`.
+ */
+
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dir, "..");
+
+const SUBCOMMANDS: Record<string, string> = {
+  test: "install what tests need, build, run every test; last line N passed, N failed, N skipped",
+  ok: "types, format, lint and the quick tests: before each commit",
+  build: "dist/lite3rl-linux-x64 and dist/lite3rl-linux-arm64",
+  smoke: "run the demo in the built binaries, aarch64 under qemu-user",
+  demo: "the main job from source: checkpoint to a walking robot, with a result page",
+  bench: "speeds and sizes as JSON lines",
+  train: "train a demo policy from nothing (Python, an hour)",
+};
+
+const [name = "", ...rest] = process.argv.slice(2);
+if (!Object.hasOwn(SUBCOMMANDS, name)) {
+  const list = Object.entries(SUBCOMMANDS).map(([word, what]) => `  bun run ${word.padEnd(6)} ${what}`);
+  console.error(`usage:\n${list.join("\n")}`);
+  process.exit(2);
+}
+installPackages();
+const { default: run } = (await import(`./dev/${name}.ts`)) as {
+  default: (args: readonly string[]) => Promise<number>;
+};
+process.exitCode = await run(rest);
+
+/** `bun install` from the lockfile, unless node_modules was made from this very lockfile. */
+function installPackages(): void {
+  const digest = createHash("sha256").update(readFileSync(join(ROOT, "bun.lock"))).digest("hex");
+  const mark = join(ROOT, "node_modules", ".lite3rl-lock");
+  if (existsSync(mark) && readFileSync(mark, "utf8") === digest) return;
+  console.error("installing packages …");
+  const install = Bun.spawnSync([process.execPath, "install", "--frozen-lockfile"], {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  if (install.exitCode !== 0) {
+    console.error(`${install.stdout}${install.stderr}`);
+    process.exit(1);
+  }
+  writeFileSync(mark, digest);
+}
