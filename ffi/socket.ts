@@ -172,6 +172,9 @@ function cannot(action: string, address: SocketAddress, code: number): Lite3Erro
     case 2:
       return new Lite3Error("WIRE", `${text}: there is no such socket, start lite3rl serve there`);
     default:
-      return new Lite3Error(action === "listen on" ? "NATIVE" : "WIRE", `${text}: ${errnoText(code)}`);
+      return new Lite3Error(
+        action === "listen on" ? "NATIVE" : "WIRE",
+        `${text}: ${errnoText(code)}`,
+      );
   }
 }

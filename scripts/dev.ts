@@ -22,7 +22,9 @@ const SUBCOMMANDS: Record<string, string> = {
 
 const [name = "", ...rest] = process.argv.slice(2);
 if (!Object.hasOwn(SUBCOMMANDS, name)) {
-  const list = Object.entries(SUBCOMMANDS).map(([word, what]) => `  bun run ${word.padEnd(6)} ${what}`);
+  const list = Object.entries(SUBCOMMANDS).map(
+    ([word, what]) => `  bun run ${word.padEnd(6)} ${what}`,
+  );
   console.error(`usage:\n${list.join("\n")}`);
   process.exit(2);
 }
@@ -34,7 +36,9 @@ process.exitCode = await run(rest);
 
 /** `bun install` from the lockfile, unless node_modules was made from this very lockfile. */
 function installPackages(): void {
-  const digest = createHash("sha256").update(readFileSync(join(ROOT, "bun.lock"))).digest("hex");
+  const digest = createHash("sha256")
+    .update(readFileSync(join(ROOT, "bun.lock")))
+    .digest("hex");
   const mark = join(ROOT, "node_modules", ".lite3rl-lock");
   if (existsSync(mark) && readFileSync(mark, "utf8") === digest) return;
   console.error("installing packages …");

@@ -4,7 +4,10 @@ import { join } from "node:path";
 
 export const ROOT = join(import.meta.dir, "..", "..");
 export const DIST = join(ROOT, "dist");
-export const CACHE = join(process.env.XDG_CACHE_HOME || join(process.env.HOME ?? "/tmp", ".cache"), "lite3rl");
+export const CACHE = join(
+  process.env.XDG_CACHE_HOME || join(process.env.HOME ?? "/tmp", ".cache"),
+  "lite3rl",
+);
 
 export const BINARIES = {
   x64: join(DIST, "lite3rl-linux-x64"),

@@ -33,7 +33,8 @@ export default defineCommand({
   name: "agent",
   positionals: "",
   summary: "Run a policy, or a service, in a closed loop with an environment",
-  example: "agent --model build/policy.onnx --obs-stats inputs/obs_stats.npz --env lite3 --steps 512",
+  example:
+    "agent --model build/policy.onnx --obs-stats inputs/obs_stats.npz --env lite3 --steps 512",
   flags: {
     model: { value: "<file>", help: "The policy, an .onnx file", schema: v.optional(pathValue()) },
     obsStats: {

@@ -101,11 +101,13 @@ function perAxis(
   return [value(0), value(1), value(2)];
 }
 
+function axes([vx, vy, wz]: Command): string {
+  return `vx ${vx.toFixed(2)} m/s, vy ${vy.toFixed(2)} m/s, wz ${wz.toFixed(2)} rad/s`;
+}
+
 /** The summary as a table for a terminal. */
 export function renderSummary(summary: EpisodeSummary, ranOn: string, realTime: boolean): string {
   const { walkedM, displacementM, velocity, velocityError, heightM, latencyUs } = summary;
-  const axes = (values: Command): string =>
-    `vx ${values[0].toFixed(2)} m/s, vy ${values[1].toFixed(2)} m/s, wz ${values[2].toFixed(2)} rad/s`;
   const direction = walkedM < 0 ? "backward" : "forward";
   const [dx, dy] = displacementM;
   return table(
@@ -125,7 +127,10 @@ export function renderSummary(summary: EpisodeSummary, ranOn: string, realTime: 
       ["base height", `${heightM.min.toFixed(3)} to ${heightM.max.toFixed(3)} m`],
       ["feet down", `${summary.feetDown} of 4 at the end`],
       ["falls", summary.falls === 0 ? "0" : `${summary.falls}: ${summary.ending}`],
-      ["overruns", realTime ? `${summary.overruns} of ${summary.steps}` : "none counted with --fast"],
+      [
+        "overruns",
+        realTime ? `${summary.overruns} of ${summary.steps}` : "none counted with --fast",
+      ],
       [
         "latency",
         `p50 ${microseconds(latencyUs.p50)}, p99 ${microseconds(latencyUs.p99)}, ` +

@@ -14,7 +14,7 @@ export const LIMITS = {
   /** `data.pkl` of a checkpoint: names and shapes only, kilobytes in practice. */
   pickleBytes: 64 << 20,
   /** Opcodes of one pickle; each is at least a byte, so this bounds time before `pickleBytes`. */
-  pickleOpcodes: 4_000_000,
+  pickleOpcodes: 1_000_000,
   /** Nesting of pickled containers: deeper is an attack on whoever walks the value. */
   pickleDepth: 200,
   /** Bytes of one pickled int: the largest in real files, torch's legacy magic number, has 10. */
@@ -27,6 +27,8 @@ export const LIMITS = {
   protobufDepth: 64,
   /** Fields of one protobuf: two bytes of an empty message become an object of some hundred. */
   protobufFields: 4_000_000,
+  /** Packed numbers of one protobuf: a byte becomes eight; 64 Mi are 256 MiB of weights. */
+  protobufElements: 1 << 26,
   /** Length of an .npy header; numpy's own refuses more than 10,000 characters too. */
   npyHeaderBytes: 10_000,
   /** Observation or action width: a policy's vector, not an image. */

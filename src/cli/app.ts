@@ -38,7 +38,9 @@ async function dispatch(argv: string[], json: boolean): Promise<number> {
       console.log(`lite3rl ${version} (bun ${Bun.version}, ${process.platform}-${process.arch})`);
       return 0;
     }
-    const stray = argv.find((argument) => !["-h", "--help", "--json", "--quiet"].includes(argument));
+    const stray = argv.find(
+      (argument) => !["-h", "--help", "--json", "--quiet"].includes(argument),
+    );
     if (stray !== undefined) throw unknownFlag(stray, "lite3rl", ["--help", "--version"]);
     createCli().outputHelp();
     return 0;

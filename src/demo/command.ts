@@ -49,11 +49,12 @@ export default defineCommand({
   },
 });
 
+const degrees = (radians: number): number => (radians * 180) / Math.PI;
+
 function describe(result: DemoResult, startedAt: string): DemoReport {
   const { walk, stand, parity, stages } = result;
   const { trace } = walk.episode;
   const { summary } = walk;
-  const degrees = (radians: number): number => (radians * 180) / Math.PI;
   const { comparison, sides } = parity;
   return {
     version,
@@ -78,7 +79,7 @@ function describe(result: DemoResult, startedAt: string): DemoReport {
     trace: {
       timeS: trace.map(({ timeS }) => timeS),
       heightM: trace.map(({ position }) => present(position)[2]),
-      velocity: trace.map(({ velocity }) => [...present(velocity).slice(0, 2)]),
+      velocity: trace.map(({ velocity }) => present(velocity).slice(0, 2)),
       yawRate: trace.map(({ yawRate }) => present(yawRate)),
       footContact: trace.map(({ footContact }) => present(footContact)),
       rollDeg: trace.map(({ attitude }) => degrees(present(attitude)[0])),

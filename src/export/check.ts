@@ -36,12 +36,7 @@ export async function checkExport(
     // A second way through a dynamic graph: one at a time must be the same as all together.
     const { observationSize, actionSize } = network;
     const one = actions.subarray(0, actionSize);
-    await backend.infer(
-      observations.subarray(0, observationSize),
-      one,
-      backend.createState(),
-      1,
-    );
+    await backend.infer(observations.subarray(0, observationSize), one, backend.createState(), 1);
   }
   const max = largestDifference(network, observations, actions);
   if (!(max <= TOLERANCE)) {

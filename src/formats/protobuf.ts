@@ -94,7 +94,7 @@ const SCALARS: Readonly<Record<keyof Scalars, ScalarCodec>> = {
  */
 export function decodeMessage(schema: Schema, type: string, bytes: Uint8Array): Message {
   const reader = new BinaryReader(bytes);
-  const decoder: Decoder = { schema, bytes, reader, fields: 0, at: 0, field: type };
+  const decoder: Decoder = { schema, bytes, reader, fields: 0, elements: 0, at: 0, field: type };
   try {
     return decodeFields(decoder, type, bytes.length, 0);
   } catch (error) {
@@ -118,8 +118,9 @@ interface Decoder {
   readonly schema: Schema;
   readonly bytes: Uint8Array;
   readonly reader: BinaryReader;
-  /** Fields read so far. */
+  /** Fields and packed numbers read so far. */
   fields: number;
+  elements: number;
   /** Offset and name of the field being read, for messages. */
   at: number;
   field: string;
@@ -198,7 +199,12 @@ function decodePacked(
     return false;
   const { reader } = decoder;
   const end = readEnd(decoder);
-  while (reader.pos < end) list.push(SCALARS[type].read(reader));
+  while (reader.pos < end) {
+    if (++decoder.elements > LIMITS.protobufElements) {
+      fail(decoder, `more than ${LIMITS.protobufElements} packed numbers`, "TOO_LARGE");
+    }
+    list.push(SCALARS[type].read(reader));
+  }
   if (reader.pos !== end) fail(decoder, `an element goes beyond the end of the run, ${end}`);
   return true;
 }

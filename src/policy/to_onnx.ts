@@ -80,7 +80,9 @@ function addLayer(graph: Graph, layer: Layer, index: number): void {
 
 function addActivation(graph: Graph, activation: Activation, index: number): void {
   const input = graph.value;
-  for (const [step, { op, attributes = {}, with: operand }] of activationOnnx(activation).entries()) {
+  for (const [step, { op, attributes = {}, with: operand }] of activationOnnx(
+    activation,
+  ).entries()) {
     const name = `${activation}.${index}`;
     const operands = [graph.value];
     if (operand === "input") operands.push(input);

@@ -6,7 +6,12 @@ import { assert, present } from "../base/assert.ts";
 import { FormatError, Lite3Error } from "../base/errors.ts";
 import type { OnnxModel } from "../formats/onnx.ts";
 import type { Backend, PolicyState, TensorSpec } from "./backend.ts";
-import { type InferenceSession, loadOnnxRuntime, type Runtime, type Tensor } from "./onnx_runtime.ts";
+import {
+  type InferenceSession,
+  loadOnnxRuntime,
+  type Runtime,
+  type Tensor,
+} from "./onnx_runtime.ts";
 import { policyShape } from "./policy_shape.ts";
 
 export interface OnnxBackendOptions {

@@ -3,11 +3,12 @@
  * compiling its 14 MB takes a third of a second.
  */
 
-import type { InferenceSession, Tensor } from "onnxruntime-web/wasm";
+import type * as OnnxRuntime from "onnxruntime-web/wasm";
 import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm" with { type: "file" };
 
-export type { InferenceSession, Tensor };
-export type Runtime = typeof import("onnxruntime-web/wasm");
+export type InferenceSession = OnnxRuntime.InferenceSession;
+export type Tensor = OnnxRuntime.Tensor;
+export type Runtime = typeof OnnxRuntime;
 
 let loading: Promise<Runtime> | undefined;
 

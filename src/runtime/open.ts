@@ -86,7 +86,9 @@ export async function chooseNormalizer(
       );
     }
     if (use !== "folded") {
-      notice(`${file.path}: no normalizer known and no --obs-stats, observations go in as they are`);
+      notice(
+        `${file.path}: no normalizer known and no --obs-stats, observations go in as they are`,
+      );
     }
     return undefined;
   }

@@ -6,13 +6,7 @@ import { quantileSorted } from "simple-statistics";
 import * as v from "valibot";
 import { Lite3Error } from "../base/errors.ts";
 import { notice } from "../base/log.ts";
-import {
-  defineCommand,
-  integerValue,
-  pathValue,
-  switchValue,
-  textValue,
-} from "../cli/command.ts";
+import { defineCommand, integerValue, pathValue, switchValue, textValue } from "../cli/command.ts";
 import { microseconds } from "../cli/output.ts";
 import { openPolicy } from "../runtime/open.ts";
 import type { Policy } from "../runtime/policy.ts";

@@ -70,7 +70,8 @@ class Engine implements Disposable {
       const fd = this.#epoll.fdAt(i);
       const connection = this.#connections[fd];
       if (connection === undefined) this.#accept(fd);
-      else if (this.#epoll.eventsAt(i) & EPOLL.OUT) this.#settle(connection, connection.flush(), true);
+      else if (this.#epoll.eventsAt(i) & EPOLL.OUT)
+        this.#settle(connection, connection.flush(), true);
       else this.#settle(connection, await connection.serve(), false);
     }
     return count;
@@ -97,11 +98,13 @@ class Engine implements Disposable {
         if (connection !== undefined && connection.flush() !== "blocked") this.#drop(connection);
       }
     }
-    for (const connection of this.#connections) if (connection !== undefined) this.#drop(connection);
+    for (const connection of this.#connections)
+      if (connection !== undefined) this.#drop(connection);
   }
 
   [Symbol.dispose](): void {
-    for (const connection of this.#connections) if (connection !== undefined) this.#drop(connection);
+    for (const connection of this.#connections)
+      if (connection !== undefined) this.#drop(connection);
     this.#epoll[Symbol.dispose]();
   }
 

@@ -113,4 +113,3 @@ function live(path: string): Lite3Error {
 function statOf(path: string): Stats | undefined {
   return lstatSync(path, { throwIfNoEntry: false });
 }
-

@@ -34,7 +34,11 @@ export function findStateDict(root: unknown): StateDict {
 }
 
 /** Reads the actor's layers; refuses a state dict with a network that cannot be placed. */
-export function readActorCritic(file: TorchFile, state: StateDict, activation: Activation): Layer[] {
+export function readActorCritic(
+  file: TorchFile,
+  state: StateDict,
+  activation: Activation,
+): Layer[] {
   const prefix = findActor(state);
   checkNothingElse(state, prefix);
   return readSequential(file, state, prefix, activation);

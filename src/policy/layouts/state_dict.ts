@@ -131,7 +131,9 @@ function checkJoint(before: Placed, after: Placed, prefix: string): void {
 function finite(values: Float32Array, name: string): Float32Array {
   const index = values.findIndex((value) => !Number.isFinite(value));
   if (index >= 0) {
-    throw new FormatError(`${quote(name)} holds ${values[index]} at element ${index}, need numbers`);
+    throw new FormatError(
+      `${quote(name)} holds ${values[index]} at element ${index}, need numbers`,
+    );
   }
   return values;
 }

@@ -1,0 +1,90 @@
+/**
+ * The built binaries, run as a user would: from an empty directory, which here holds a hostile
+ * bunfig.toml and .env. aarch64 runs under qemu-user.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { version } from "../../package.json" with { type: "json" };
+import { AARCH64_ENV, asAarch64 } from "./emulate.ts";
+import { BINARIES, type Ran, run } from "./project.ts";
+import { findTool, testWith } from "./test_tools.ts";
+
+/** Trajectory of the demo's walk: the same on every machine and architecture. */
+const WALK_SHA256 = "2010bc9741cce89d75a56d2c5a4605512e2f6e6c1be58c3f05798137fbff5545";
+const BYTES_MAX = 140e6;
+
+let directory: string;
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "lite3rl-smoke-"));
+  writeFileSync(join(directory, "bunfig.toml"), 'preload = ["./hostile.ts"]\n');
+  writeFileSync(join(directory, ".env"), "LITE3RL_HOSTILE=1\nNODE_OPTIONS=--require=./hostile.ts\n");
+  writeFileSync(
+    join(directory, "hostile.ts"),
+    `require("node:fs").writeFileSync("canary", "was here"); process.exit(66);\n`,
+  );
+});
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Runs the demo and holds its document against what the README promises. */
+function checkDemo(ran: Ran): void {
+  expect(ran.stderr).not.toContain("error");
+  expect(ran.status).toBe(0);
+  const demo = JSON.parse(ran.stdout);
+  const names = demo.stages.map(({ name }: { name: string }) => name);
+  expect({
+    ok: demo.ok,
+    version: demo.version,
+    names,
+    failed: demo.stages.filter(({ ok }: { ok: boolean }) => !ok),
+    falls: demo.falls,
+    walkedEnough: demo.walkedM > 4.5 && demo.walkedM < 7,
+    trajectorySha256: demo.trajectorySha256,
+    feetDown: demo.stand.feetDown,
+    evidence: demo.parity.evidence,
+    service: demo.service.max,
+    latency: Object.keys(demo.latencyUs),
+  }).toEqual({
+    ok: true,
+    version,
+    names: ["export", "collect", "serve", "walk", "stand", "service", "parity"],
+    failed: [],
+    falls: 0,
+    walkedEnough: true,
+    trajectorySha256: WALK_SHA256,
+    feetDown: 4,
+    evidence: { a: "cpu", b: "emulation" },
+    service: 0,
+    latency: ["p50", "p99", "max"],
+  });
+  expect(demo.parity.mae).toBeLessThan(1e-3);
+  expect(readFileSync(join(directory, demo.page), "utf8")).toContain("No NPU was used");
+  expect(existsSync(join(directory, "canary"))).toBe(false);
+  expect(existsSync(join(directory, "lite3rl-demo", "policy.sock"))).toBe(false);
+}
+
+const isBuilt = existsSync(BINARIES.x64) && existsSync(BINARIES.arm64);
+if (!isBuilt) console.error("skipped: needs the binaries; bun run build makes them");
+
+describe.skipIf(!isBuilt)("the built binaries", () => {
+  test("are at most 140 MB each", () => {
+    for (const path of Object.values(BINARIES)) expect(statSync(path).size).toBeLessThan(BYTES_MAX);
+  });
+
+  test.skipIf(process.arch !== "x64")("x64 runs the demo from a hostile directory", () => {
+    checkDemo(run([BINARIES.x64, "demo", "--json"], { cwd: directory }));
+  });
+
+  testWith("qemu")(
+    "aarch64 runs the demo from a hostile directory, and walks the same trajectory",
+    () => {
+      const command = asAarch64(findTool("qemu") ?? "", [BINARIES.arm64, "demo", "--json"]);
+      checkDemo(run(command, { cwd: directory, env: AARCH64_ENV }));
+    },
+    600_000,
+  );
+});

@@ -1,0 +1,107 @@
+/**
+ * What the tests use beside Bun: found on the machine, or installed where that may be done. In CI
+ * a missing one fails the run; elsewhere its tests are skipped and say why.
+ */
+
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { CACHE, ROOT, run } from "./project.ts";
+
+/** A tool's place, or why it is not there. */
+export type Tool = { readonly path: string } | { readonly missing: string };
+
+export const TOOLS = {
+  /** Python with numpy, onnx and onnxruntime, in a virtual environment of its own. */
+  python: () => {
+    const requirements = join(ROOT, "scripts", "dev", "requirements.txt");
+    const venv = makeVenv(requirements);
+    if ("path" in venv) return venv;
+    return install(["python3", "python3-venv"]) ?? makeVenv(requirements);
+  },
+  /** Runs aarch64 programs, and the libraries that those are linked to. */
+  qemu: () =>
+    hasQemu() ?? install(["qemu-user-static", "libc6-arm64-cross"]) ?? hasQemu() ?? notThere("qemu"),
+  chromium: () =>
+    onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
+} as const satisfies Record<string, () => Tool | undefined>;
+
+export type ToolName = keyof typeof TOOLS;
+
+/** How the test run tells the tests where a tool is. */
+export const toolVariable = (name: ToolName): string => `LITE3RL_TEST_${name.toUpperCase()}`;
+
+export const AARCH64_LIBRARIES = "/usr/aarch64-linux-gnu";
+
+/** Finds or installs every tool. */
+export function prepareTools(): Record<ToolName, Tool> {
+  const names = Object.keys(TOOLS) as ToolName[];
+  return Object.fromEntries(names.map((name) => [name, TOOLS[name]()])) as Record<ToolName, Tool>;
+}
+
+function onPath(program: string): Tool | undefined {
+  const path = Bun.which(program);
+  return path === null ? undefined : { path };
+}
+
+function notThere(program: string): Tool {
+  return { missing: `${program} was installed and is still not found` };
+}
+
+function hasQemu(): Tool | undefined {
+  return existsSync(join(AARCH64_LIBRARIES, "lib")) ? onPath("qemu-aarch64-static") : undefined;
+}
+
+let updated = false;
+
+/** Installs Debian packages where that may be done; a reason where not, undefined when done. */
+function install(packages: readonly string[]): Tool | undefined {
+  const what = packages.join(" ");
+  if (Bun.which("apt-get") === null) return { missing: `no apt-get to install ${what} with` };
+  const isRoot = process.getuid?.() === 0;
+  const sudo = isRoot ? [] : ["sudo", "-n"];
+  if (!isRoot && run(["sudo", "-n", "true"]).status !== 0) {
+    return { missing: `installing ${what} needs root: sudo apt-get install ${what}` };
+  }
+  console.error(`installing ${what} …`);
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  if (!updated) run([...sudo, "apt-get", "update"], { env });
+  updated = true;
+  const done = run([...sudo, "apt-get", "install", "-y", "--no-install-recommends", ...packages], {
+    env,
+  });
+  if (done.status === 0) return undefined;
+  return { missing: `apt-get could not install ${what}: ${lastLine(done.stderr)}` };
+}
+
+/** A virtual environment with exactly these packages, kept between runs under the user's cache. */
+export function makeVenv(requirements: string, pipFlags: readonly string[] = []): Tool {
+  const python = Bun.which("python3");
+  if (python === null) return { missing: "no python3 on PATH" };
+  const version = run([python, "--version"]).stdout.trim();
+  const key = createHash("sha256").update(readFileSync(requirements)).update(version).digest("hex");
+  const home = join(CACHE, `venv-${key.slice(0, 16)}`);
+  const path = join(home, "bin", "python");
+  const mark = join(home, "complete");
+  if (existsSync(mark)) return { path };
+  console.error(`making a Python environment (${version}) …`);
+  mkdirSync(CACHE, { recursive: true });
+  rmSync(home, { recursive: true, force: true });
+  const steps = [
+    [python, "-m", "venv", home],
+    [path, "-m", "pip", "install", "--quiet", ...pipFlags, "-r", requirements],
+    ["touch", `${mark}.part`],
+  ];
+  for (const step of steps) {
+    const done = run(step);
+    if (done.status !== 0) {
+      return { missing: `${step.slice(0, 4).join(" ")} failed: ${lastLine(done.stderr)}` };
+    }
+  }
+  renameSync(`${mark}.part`, mark);
+  return { path };
+}
+
+function lastLine(text: string): string {
+  return text.trim().split("\n").at(-1) ?? "";
+}
