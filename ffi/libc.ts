@@ -35,8 +35,11 @@ export const libc = dlopen("libc.so.6", {
 
 /** errno.h, the same numbers on x86_64 and aarch64. */
 export const ERRNO = {
+  ENOENT: 2,
   EINTR: 4,
   EAGAIN: 11,
+  ENFILE: 23,
+  EMFILE: 24,
   EPIPE: 32,
   EADDRINUSE: 98,
   ECONNREFUSED: 111,

@@ -25,6 +25,10 @@ const POLL = { IN: 1, OUT: 4 } as const;
 /** What a send or receive comes to when it moves no bytes. */
 export const CLOSED = -1;
 export const WOULD_BLOCK = -2;
+/** No file descriptor is left for another connection. */
+export const EXHAUSTED = -3;
+/** How long to wait before asking again at a full backlog. */
+const RETRY_MS = 2;
 
 /** struct sockaddr_un or sockaddr_in. */
 export function encodeAddress(address: SocketAddress): Buffer {
@@ -79,10 +83,13 @@ export function boundPort(fd: number): number {
   return bytes.readUInt16BE(2);
 }
 
-/** Takes one waiting connection (non-blocking); undefined when there is none. */
-export function acceptFrom(listener: number, isTcp: boolean): number | undefined {
+/** Takes one waiting connection (non-blocking); WOULD_BLOCK or EXHAUSTED when it cannot. */
+export function acceptFrom(listener: number, isTcp: boolean): number {
   const fd = libc.accept4(listener, null, null, CLOEXEC | NONBLOCK);
-  if (fd < 0) return undefined;
+  if (fd < 0) {
+    const code = errno();
+    return code === ERRNO.EMFILE || code === ERRNO.ENFILE ? EXHAUSTED : WOULD_BLOCK;
+  }
   if (isTcp) libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, Int32Array.of(1), 4);
   return fd;
 }
@@ -90,25 +97,32 @@ export function acceptFrom(listener: number, isTcp: boolean): number | undefined
 /** Connects within `timeoutMs`. Throws WIRE when nobody listens, DEADLINE when it takes longer. */
 export function connectTo(address: SocketAddress, timeoutMs: number): number {
   const fd = openSocket(address);
-  const bytes = encodeAddress(address);
-  if (libc.connect(fd, bytes, bytes.length) === 0) return fd;
-  let code = errno();
-  if (code === ERRNO.EINPROGRESS || code === ERRNO.EAGAIN) {
-    code = waitFor(fd, POLL.OUT, timeoutMs) ? socketError(fd) : ERRNO.EAGAIN;
-    if (code === 0) return fd;
+  const deadline = performance.now() + timeoutMs;
+  let code = connectOnce(fd, address);
+  // A TCP connection goes on by itself; a Unix socket with a full backlog wants to be asked again.
+  while (code === ERRNO.EAGAIN && performance.now() < deadline) {
+    Bun.sleepSync(RETRY_MS);
+    code = connectOnce(fd, address);
   }
+  if (code === ERRNO.EINPROGRESS) {
+    code = waitFor(fd, POLL.OUT, deadline - performance.now()) ? socketError(fd) : ERRNO.EAGAIN;
+  }
+  if (code === 0) return fd;
   libc.close(fd);
   throw cannot("connect to", address, code);
 }
 
-/** Does somebody accept connections there? */
-export function isListening(address: SocketAddress): boolean {
-  const fd = openSocket(address);
+function connectOnce(fd: number, address: SocketAddress): number {
   const bytes = encodeAddress(address);
-  const result = libc.connect(fd, bytes, bytes.length);
-  const code = errno();
+  return libc.connect(fd, bytes, bytes.length) === 0 ? 0 : errno();
+}
+
+/** Does nobody listen on this socket any more? Only a refusal says so. */
+export function isAbandoned(address: SocketAddress): boolean {
+  const fd = openSocket(address);
+  const code = connectOnce(fd, address);
   libc.close(fd);
-  return result === 0 || code === ERRNO.EAGAIN || code === ERRNO.EINPROGRESS;
+  return code === ERRNO.ECONNREFUSED;
 }
 
 /** Receives what is there into `buffer`; CLOSED or WOULD_BLOCK when nothing is. */
@@ -169,7 +183,7 @@ function cannot(action: string, address: SocketAddress, code: number): Lite3Erro
       return new Lite3Error("DEADLINE", `${text}: no answer in time, need a service there`);
     case ERRNO.ECONNREFUSED:
       return new Lite3Error("WIRE", `${text}: nobody listens, start lite3rl serve there`);
-    case 2:
+    case ERRNO.ENOENT:
       return new Lite3Error("WIRE", `${text}: there is no such socket, start lite3rl serve there`);
     default:
       return new Lite3Error(

@@ -17,3 +17,18 @@ declare module "*.npz" {
   const path: string;
   export default path;
 }
+
+declare module "*.css" {
+  const text: string;
+  export default text;
+}
+
+declare module "*.iife.min.js" {
+  const text: string;
+  export default text;
+}
+
+declare module "*_client.js" {
+  const text: string;
+  export default text;
+}

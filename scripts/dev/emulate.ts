@@ -12,7 +12,7 @@ const MAGIC =
 const MASK =
   "\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff";
 
-/** Registers qemu ($1) for aarch64 with flag F (opened now, valid in any root), then runs the rest. */
+/** Registers qemu ($1) for aarch64 with flag F (opened now, used wherever), then runs the rest. */
 const SCRIPT = `set -e
 mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 printf '%s' ':lite3rl-aarch64:M::${MAGIC}:${MASK}:'"$1"':F' > /proc/sys/fs/binfmt_misc/register
@@ -22,10 +22,8 @@ exec "$@"`;
 /** The command that runs `command` as an aarch64 machine would; as it stands on such a machine. */
 export function asAarch64(qemu: string, command: readonly string[]): string[] {
   if (process.arch === "arm64") return [...command];
-  return [
-    ...["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", SCRIPT, "sh", qemu],
-    ...command,
-  ];
+  const isolated = ["unshare", "--user", "--map-root-user", "--mount"];
+  return [...isolated, "sh", "-c", SCRIPT, "sh", qemu, ...command];
 }
 
 export const AARCH64_ENV = { QEMU_LD_PREFIX: AARCH64_LIBRARIES } as const;

@@ -21,7 +21,10 @@ let directory: string;
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "lite3rl-smoke-"));
   writeFileSync(join(directory, "bunfig.toml"), 'preload = ["./hostile.ts"]\n');
-  writeFileSync(join(directory, ".env"), "LITE3RL_HOSTILE=1\nNODE_OPTIONS=--require=./hostile.ts\n");
+  writeFileSync(
+    join(directory, ".env"),
+    "LITE3RL_HOSTILE=1\nNODE_OPTIONS=--require=./hostile.ts\n",
+  );
   writeFileSync(
     join(directory, "hostile.ts"),
     `require("node:fs").writeFileSync("canary", "was here"); process.exit(66);\n`,

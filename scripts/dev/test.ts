@@ -32,7 +32,8 @@ export default async function test(args: readonly string[]): Promise<number> {
   const counts = readCounts(junit);
   rmSync(directory, { recursive: true, force: true });
 
-  for (const reason of missing) console.error(`${isCi ? "missing tool" : "skipped for want of"} ${reason}`);
+  for (const reason of missing)
+    console.error(`${isCi ? "missing tool" : "skipped for want of"} ${reason}`);
   const isIncomplete = isCi && missing.length > 0;
   const isSilent = counts.passed + counts.failed === 0;
   const crashed = status !== 0 && counts.failed === 0;
@@ -60,7 +61,8 @@ function readCounts(junit: string): Counts {
   } catch {
     return { passed: 0, failed: 0, skipped: 0 };
   }
-  const count = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
+  const count = (name: string): number =>
+    Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
   const failed = count("failures") + count("errors");
   const skipped = count("skipped");
   return { passed: count("tests") - failed - skipped, failed, skipped };

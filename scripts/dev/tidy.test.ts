@@ -19,7 +19,8 @@ const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 const CODE = /\.(?:ts|js|css|py|c|h)$/;
 const code = files.filter((path) => CODE.test(path) && !path.endsWith(".d.ts"));
 const source = code.filter((path) => /^(?:src|ffi)\/.*\.ts$/.test(path));
-const isTest = (path: string): boolean => /\.test\.ts$|_fixture\.ts$|_suite\.ts$|_under_test\.ts$/.test(path);
+const isTest = (path: string): boolean =>
+  /\.test\.ts$|_fixture\.ts$|_suite\.ts$|_under_test\.ts$/.test(path);
 
 /** Runs a tool of Bun's over the whole project; its words are the failure's. */
 function expectClean(command: readonly string[]): void {
@@ -31,10 +32,13 @@ test("the types hold", () => expectClean(["check"]));
 test("the format is bun fmt's", () => expectClean(["fmt", "--check"]));
 test("the linter is content", () => expectClean(["node_modules/.bin/oxlint"]));
 
+/** A line that is one literal, which cannot be broken: bytes, a pattern, a message. */
+const LITERAL = /^\s*(["'`/]).*\1[a-z]*[,;]?$/;
+
 test("files are at most 400 lines of at most 100 columns, named in snake_case", () => {
   const broken = code.flatMap((path) => {
     const lines = read(path).split("\n");
-    const wide = lines.findIndex((line) => line.length > 100);
+    const wide = lines.findIndex((line) => line.length > 100 && !LITERAL.test(line));
     return [
       ...(lines.length > 401 ? [`${path}: ${lines.length} lines`] : []),
       ...(wide >= 0 ? [`${path}:${wide + 1}: over 100 columns`] : []),
@@ -62,26 +66,30 @@ const ORDER = [
 ];
 
 function rankOf(path: string): number {
-  const ranks = ORDER.map((places) => places.some((place) => path === place || path.startsWith(`${place}/`)));
+  const ranks = ORDER.map((places) =>
+    places.some((place) => path === place || path.startsWith(`${place}/`)),
+  );
   return ranks.findIndex(Boolean);
 }
 
 const IMPORT = /(?:from|import)\s*\(?\s*"(\.[^"]+)"/g;
 
 test("imports go from later folders to earlier ones, and verbs do not import verbs", () => {
-  const broken = source.filter((path) => !isTest(path)).flatMap((path) => {
-    const targets = [...read(path).matchAll(IMPORT)].map(([, target = ""]) =>
-      relative(ROOT, join(ROOT, dirname(path), target)),
-    );
-    return targets
-      .filter((target) => /^(?:src|ffi)\//.test(target))
-      .filter((target) => {
-        const [from, to] = [rankOf(path), rankOf(target)];
-        const isSibling = dirname(path).split("/")[1] === dirname(target).split("/")[1];
-        return from < 0 || to < 0 || to > from || (to === from && !isSibling);
-      })
-      .map((target) => `${path} imports ${target}`);
-  });
+  const broken = source
+    .filter((path) => !isTest(path))
+    .flatMap((path) => {
+      const targets = [...read(path).matchAll(IMPORT)].map(([, target = ""]) =>
+        relative(ROOT, join(ROOT, dirname(path), target)),
+      );
+      return targets
+        .filter((target) => /^(?:src|ffi)\//.test(target))
+        .filter((target) => {
+          const [from, to] = [rankOf(path), rankOf(target)];
+          const isSibling = dirname(path).split("/")[1] === dirname(target).split("/")[1];
+          return from < 0 || to < 0 || to > from || (to === from && !isSibling);
+        })
+        .map((target) => `${path} imports ${target}`);
+    });
   expect(broken).toEqual([]);
 });
 
@@ -122,7 +130,11 @@ test("banned tokens are not used", () => {
 });
 
 test("every fixture is in the manifest with its digest, and nothing else is", () => {
-  const rows = JSON.parse(read("fixtures/manifest.json")) as { file: string; sha256: string; bytes: number }[];
+  const rows = JSON.parse(read("fixtures/manifest.json")) as {
+    file: string;
+    sha256: string;
+    bytes: number;
+  }[];
   const found = files
     .filter((path) => path.startsWith("fixtures/") && !/README\.md$|manifest\.json$/.test(path))
     .map((path) => {
@@ -146,7 +158,8 @@ test("dependencies have exact versions and a line in DEPENDENCIES.md", () => {
   const all = { ...packageJson.dependencies, ...packageJson.devDependencies };
   const text = read("DEPENDENCIES.md");
   const broken = Object.entries(all).filter(
-    ([name, version]) => !/^\d+\.\d+\.\d+$/.test(version) || !text.includes(`| \`${name}\` ${version} |`),
+    ([name, version]) =>
+      !/^\d+\.\d+\.\d+$/.test(version) || !text.includes(`| \`${name}\` ${version} |`),
   );
   expect(broken).toEqual([]);
 });

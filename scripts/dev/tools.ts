@@ -21,7 +21,10 @@ export const TOOLS = {
   },
   /** Runs aarch64 programs, and the libraries that those are linked to. */
   qemu: () =>
-    hasQemu() ?? install(["qemu-user-static", "libc6-arm64-cross"]) ?? hasQemu() ?? notThere("qemu"),
+    hasQemu() ??
+    install(["qemu-user-static", "libc6-arm64-cross"]) ??
+    hasQemu() ??
+    notThere("qemu"),
   chromium: () =>
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
 } as const satisfies Record<string, () => Tool | undefined>;

@@ -12,5 +12,10 @@ export default async function train(args: readonly string[]): Promise<number> {
     console.error(`cannot train: ${python.missing}`);
     return 1;
   }
-  return show([python.path, "-B", join(folder, "train.py"), ...args.filter((word) => word !== "--")]);
+  return show([
+    python.path,
+    "-B",
+    join(folder, "train.py"),
+    ...args.filter((word) => word !== "--"),
+  ]);
 }

@@ -92,7 +92,7 @@ export function writeFileAtomic(path: string, bytes: Uint8Array | string): void 
     }
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    if (existsSync(temporary)) rmSync(temporary, { force: true });
     const reason = error instanceof Error ? error.message : String(error);
     throw new Lite3Error(
       "NATIVE",

@@ -47,15 +47,14 @@ async function dispatch(argv: string[], json: boolean): Promise<number> {
   }
   const verb = findVerb(word);
   const command = await verb.load();
-  const cli = createCli(command);
-  const parsed = parseWords(cli, argv, wantsHelp);
   if (wantsHelp) {
+    const cli = createCli(command);
+    cli.parse(["bun", "lite3rl", ...argv], { run: false });
     cli.outputHelp();
     return 0;
   }
-  checkPositionals(command, parsed.args);
-  const flags = checkFlags(command, parsed.options);
-  const result = await command.run(parsed.args, flags as never, {
+  const { positionals, flags } = readArguments(command, argv);
+  const result = await command.run(positionals, flags as never, {
     announce: (announced) => print(announced, json),
   });
   if (result === undefined) return 0;
@@ -131,19 +130,28 @@ function describe(cli: CAC, command: Command): CacCommand {
   return words;
 }
 
-function parseWords(cli: CAC, argv: string[], wantsHelp: boolean) {
-  const parsed = cli.parse(["bun", "lite3rl", ...argv], { run: false });
-  const command = cli.matchedCommand;
-  if (command !== undefined && !wantsHelp) {
-    try {
-      command.checkOptionValue();
-    } catch (error) {
-      const option = /`(.+)`/.exec((error as Error).message)?.[1] ?? "a flag";
-      const [name = option, value = "<value>"] = option.split(" ");
-      throw new Lite3Error("USAGE", `${name} needs a value: ${name} ${value}`, { cause: error });
-    }
+/** What the user wrote for this verb, checked. After `--` everything is a positional. */
+export function readArguments(
+  command: Command,
+  argv: readonly string[],
+): { positionals: readonly string[]; flags: Record<string, unknown> } {
+  const cli = createCli(command);
+  const { args, options } = cli.parse(["bun", "lite3rl", ...argv], { run: false });
+  const { "--": rest = [], ...given } = options;
+  checkHaveValues(cli);
+  const positionals = [...args, ...(rest as string[])];
+  checkPositionals(command, positionals);
+  return { positionals, flags: checkFlags(command, given) };
+}
+
+function checkHaveValues(cli: CAC): void {
+  try {
+    cli.matchedCommand?.checkOptionValue();
+  } catch (error) {
+    const option = /`(.+)`/.exec((error as Error).message)?.[1] ?? "a flag";
+    const [name = option, value = "<value>"] = option.split(" ");
+    throw new Lite3Error("USAGE", `${name} needs a value: ${name} ${value}`, { cause: error });
   }
-  return parsed;
 }
 
 function checkPositionals(command: Command, found: readonly string[]): void {
@@ -163,8 +171,7 @@ function checkPositionals(command: Command, found: readonly string[]): void {
 }
 
 /** One strictObject per verb: every flag has a meaning, none is ignored. */
-function checkFlags(command: Command, options: Record<string, unknown>): Record<string, unknown> {
-  const { "--": _rest, ...given } = options;
+function checkFlags(command: Command, given: Record<string, unknown>): Record<string, unknown> {
   const entries = Object.fromEntries(
     Object.entries(command.flags).map(([key, { schema }]) => [key, schema]),
   );

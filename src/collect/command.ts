@@ -44,7 +44,7 @@ export default defineCommand({
     },
     obsStats: {
       value: "<npz>",
-      help: "Read for an .onnx policy that needs it; where the file is missing, mean and std of the samples are written to it",
+      help: "The .onnx policy's mean and std; a missing file is written from the samples",
       schema: v.optional(pathValue()),
     },
     start: {

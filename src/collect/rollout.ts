@@ -13,7 +13,7 @@ type Command = readonly [number, number, number];
 /** Seconds between commands, and seconds of an episode. */
 const COMMAND_S = 2;
 const EPISODE_S = 10;
-/** Commands vx, vy (m/s), wz (rad/s) in these ranges: what the vendor's stick reaches, and turns. */
+/** Commands vx, vy (m/s), wz (rad/s): what the vendor's stick reaches, and turns. */
 const COMMAND_RANGE = { vx: [-0.5, 0.8], vy: [-0.4, 0.4], wz: [-0.8, 0.8] } as const;
 /** One command in so many is to stand still. */
 const STAND_EVERY = 6;

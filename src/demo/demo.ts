@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { type Episode, runEpisode } from "../agent/episode.ts";
 import { type EpisodeSummary, summarise } from "../agent/summary.ts";
 import { Lite3Error } from "../base/errors.ts";
+import { turnEventLoop } from "../base/event_loop.ts";
 import { notice } from "../base/log.ts";
-import { passed, seconds } from "../cli/output.ts";
+import { figure, passed, seconds } from "../cli/output.ts";
 import { collect } from "../collect/collect.ts";
 import { describeEvidence } from "../compare/evidence.ts";
 import { openEnvironment } from "../environment/open.ts";
@@ -111,7 +112,9 @@ export async function runDemo(
     return { stages, walk, stand, parity, service: same };
   } catch (error) {
     await service.stop().catch(() => undefined);
-    throw error;
+    // Ctrl-C ends the service too, and its missing answer may be noticed before the signal.
+    await turnEventLoop();
+    throw stop.requested ? new Lite3Error("CHECK_FAILED", "Interrupted") : error;
   }
 }
 
@@ -127,7 +130,7 @@ async function exportStage(
     dynamicBatch: false,
     check: true,
   });
-  const difference = result.check?.max.toExponential(1) ?? "not checked";
+  const difference = figure(result.check?.max ?? NaN);
   const detail = `${result.widths}, ${result.activation}, largest difference ${difference}`;
   return { value: undefined, ok: result.check !== null, detail };
 }
@@ -147,8 +150,9 @@ async function collectStage(
     rateHz: RATE_HZ,
     seed: 0,
   });
-  const detail = `${result.samples} observations, ${result.episodes} episodes, ${result.falls} falls`;
-  return { value: undefined, ok: result.falls === 0, detail };
+  const { samples, episodes, falls } = result;
+  const detail = `${samples} observations, ${episodes} episodes, ${falls} falls`;
+  return { value: undefined, ok: falls === 0, detail };
 }
 
 async function serveStage(
@@ -168,7 +172,8 @@ async function walkStage(
   const walk = await act(socket, WALK_COMMAND, WALK_S, true, stop);
   const { walkedM, falls, overruns, steps } = walk.summary;
   const ok = falls === 0 && walkedM >= WALKED_M.min && walkedM <= WALKED_M.max;
-  const detail = `${walkedM.toFixed(2)} m in ${WALK_S} s, ${falls} falls, ${overruns} of ${steps} overruns`;
+  const late = `${overruns} of ${steps} overruns`;
+  const detail = `${walkedM.toFixed(2)} m in ${WALK_S} s, ${falls} falls, ${late}`;
   return { value: walk, ok, detail };
 }
 
@@ -211,7 +216,7 @@ async function parityStage(
   const value = await compareSides(options);
   const { mae, max, samples } = value.comparison;
   const detail =
-    `MAE ${mae.toExponential(1)} (at most ${gate}), max ${max.toExponential(1)} on ${samples} ` +
+    `MAE ${figure(mae)} (at most ${figure(gate)}), max ${figure(max)} on ${samples} ` +
     `observations: ${describeEvidence(value.sides[1].evidence)}`;
   return { value, ok: mae <= gate, detail };
 }

@@ -8,10 +8,9 @@
 
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
-import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
-import { mersenne } from "pure-rand/generator/mersenne";
 import { assert, present } from "../base/assert.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
+import { createRandom } from "../base/random.ts";
 import { LITE3_CONTRACT, observationSize } from "../policy/contract.ts";
 import { attitudeOf, describeFall, rotationOf, toBody } from "./attitude.ts";
 import type { Rotation } from "./attitude.ts";
@@ -105,11 +104,9 @@ class SimulatedLite3 implements Lite3 {
 
   reset(seed = 0): Float32Array {
     checkSeed(seed);
-    const random = mersenne(seed);
+    const random = createRandom(seed);
     const pose = this.#start === "lying" ? LYING_POSE : LITE3_CONTRACT.defaultPose;
-    this.#physics.place(
-      pose.map((angle) => angle + JOINT_NOISE_RAD * (2 * uniformFloat64(random) - 1)),
-    );
+    this.#physics.place(pose.map((angle) => angle + JOINT_NOISE_RAD * (2 * random.uniform() - 1)));
     if (this.#start === "lying") this.#standUp();
     this.#physics.setGains(LITE3_CONTRACT.kp, LITE3_CONTRACT.kd);
     this.#lastAction.fill(0);

@@ -158,7 +158,9 @@ test("readNpy() refuses headers that would need evaluating", async () => {
   expect(failures).toEqual(
     headers.map((text) => ({
       code: "MALFORMED",
-      message: `the .npy header is ${JSON.stringify(text.trim())}, need descr, fortran_order and shape of an array`,
+      message:
+        `the .npy header is ${JSON.stringify(text.trim())}, ` +
+        "need descr, fortran_order and shape of an array",
     })),
   );
   expect(await refusal(npy(header("<f4", "(1,,2)")))).toEqual({
@@ -167,7 +169,7 @@ test("readNpy() refuses headers that would need evaluating", async () => {
   });
 });
 
-test("readNpy() refuses a header that is too long, cut off, of another version, or no header", async () => {
+test("readNpy() refuses a header that is long, cut off, of another version, or none", async () => {
   const failures = await Promise.all([
     refusal(npy(" ".repeat(10_001))),
     refusal(npy(header("<f4", "(1,)")).subarray(0, 50)),

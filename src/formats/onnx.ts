@@ -177,7 +177,7 @@ function isInts(value: readonly number[] | OnnxAttribute): value is readonly num
   return Array.isArray(value);
 }
 
-/** `rawData`, or the typed field that TensorProto prescribes for the type, as little-endian bytes. */
+/** `rawData`, or the typed field that TensorProto prescribes, as little-endian bytes. */
 function storedBytes(tensor: OnnxTensor, dtype: DType, at: string): Uint8Array {
   const { rawData, floatData, doubleData, int64Data, int32Data } = tensor;
   const given = [rawData, floatData, doubleData, int64Data, int32Data].filter(

@@ -123,7 +123,7 @@ test("parsePickle() does nothing for os.system", () => {
   expect<unknown>(value).toEqual({ kind: "opaque", global: "os.system", args: ["exit 1"] });
 });
 
-test("parsePickle() builds OrderedDict from nothing or from pairs, and drops its attributes", () => {
+test("parsePickle() builds OrderedDict from nothing or pairs, and drops its attributes", () => {
   const ordered = global("collections", "OrderedDict");
   const pairs = call(ordered, list(tuple(text("a"), int(1))));
   expect<unknown>(parse(pairs)).toEqual(new Map([["a", 1]]));

@@ -27,7 +27,7 @@ export interface TensorParts {
   readonly storage?: string;
 }
 
-/** Code of `torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, False, OrderedDict())`. */
+/** Code of `_rebuild_tensor_v2(storage, offset, shape, strides, False, OrderedDict())`. */
 export function tensorCode(parts: TensorParts): Code {
   const { key, shape, offset = 0, storage = "FloatStorage" } = parts;
   const strides = parts.strides ?? shape.map((_, axis) => product(shape.slice(axis + 1)));

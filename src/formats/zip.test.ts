@@ -135,7 +135,7 @@ test("openZip() reads the directory only; read() reads one entry", async () => {
   expect(source.reads).toEqual([{ offset: zip.entries.get("small")?.offset ?? -1, length: 5 }]);
 });
 
-test("writeZip() gives the same bytes for the same files, and openZip() the files back", async () => {
+test("writeZip() gives the same bytes for the same files, openZip() the files back", async () => {
   const files = { "a.npy": HELLO, "b.npy": Buffer.alloc(0) };
   expect(writeZip(files)).toEqual(writeZip({ ...files }));
   expect(await readAll(writeZip(files))).toEqual({ "a.npy": "hello", "b.npy": "" });

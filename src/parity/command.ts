@@ -67,7 +67,7 @@ export default defineCommand({
     const result = await compareSides({ ...flags, a, b, timeoutMs: flags.timeout * 1000 });
     const { comparison, sides, samples } = result;
     const pass = comparison.mae <= flags.mae;
-    const reason = `the mean absolute error is ${figure(comparison.mae)}, above ${figure(flags.mae)}`;
+    const reason = `MAE is ${figure(comparison.mae)}, above ${figure(flags.mae)}`;
     return {
       json: { pass, gate: { mae: flags.mae }, ...parityDocument(result) },
       text: render(sides, samples, comparison, flags.mae, pass),

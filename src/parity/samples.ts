@@ -24,7 +24,7 @@ export function readSamples(path: string, width: number): Promise<Samples> {
   const bytes = readFile(path, LIMITS.modelBytes);
   return describeSource("Cannot read observations", path, async () => {
     const tensor = path.endsWith(".npz")
-      ? chooseArray(await readNpz(memorySource(bytes)))
+      ? chooseArray(await readNpz(memorySource(bytes)), path)
       : readNpy(bytes);
     const [rows = 0, columns] = tensor.shape;
     if (tensor.shape.length !== 2 || columns !== width || rows === 0) {
@@ -47,11 +47,14 @@ export function readSamples(path: string, width: number): Promise<Samples> {
   });
 }
 
-function chooseArray(arrays: ReadonlyMap<string, Tensor>): Tensor {
+function chooseArray(arrays: ReadonlyMap<string, Tensor>, path: string): Tensor {
   const chosen = arrays.get("obs") ?? (arrays.size === 1 ? [...arrays.values()][0] : undefined);
   if (chosen !== undefined) return chosen;
   const found = [...arrays.keys()].map(quote).join(", ") || "nothing";
-  throw new Lite3Error("CONFIG", `Cannot choose an array: the file holds ${found}, need "obs"`);
+  throw new Lite3Error(
+    "CONFIG",
+    `Cannot use observations ${quote(path)}: the file holds ${found}, need "obs"`,
+  );
 }
 
 /** Standard normal behind the normalizer; with statistics, as the robot would have it. */

@@ -5,14 +5,19 @@
 
 import { distance } from "fastest-levenshtein";
 import * as v from "valibot";
-import { parseDocument } from "yaml";
+import { parse } from "yaml";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { warn } from "../base/log.ts";
 import { type Activation, parseActivation } from "./activation.ts";
 
-const width = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LIMITS.vectorWidth));
+const width = v.pipe(
+  v.number(),
+  v.integer("a whole number"),
+  v.minValue(1),
+  v.maxValue(LIMITS.vectorWidth),
+);
 
 const ActorYaml = v.looseObject({
   obs_dim: v.optional(width),
@@ -34,10 +39,14 @@ export function readActorConfig(path: string): ActorConfig {
   const text = new TextDecoder().decode(readFile(path, LIMITS.configBytes));
   const refuse = (reason: string): Lite3Error =>
     new Lite3Error("CONFIG", `Cannot use config ${quote(path)}: ${reason}`);
-  const document = parseDocument(text);
-  const [problem] = document.errors;
-  if (problem !== undefined) throw refuse(problem.message.split("\n")[0] ?? "not YAML");
-  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  let value: unknown;
+  try {
+    value = parse(text, { maxAliasCount: 100, logLevel: "error" });
+  } catch (error) {
+    // A syntax error, or an alias without an anchor or with too many: the first line says where.
+    throw refuse((error as Error).message.split("\n")[0]?.replace(/:$/, "") ?? "not YAML");
+  }
+  if (Array.isArray(value)) throw refuse("the document is a list, need Object");
   const checked = v.safeParse(ActorYaml, value);
   if (!checked.success) {
     const [issue] = checked.issues;

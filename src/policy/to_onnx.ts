@@ -80,14 +80,14 @@ function addLayer(graph: Graph, layer: Layer, index: number): void {
 
 function addActivation(graph: Graph, activation: Activation, index: number): void {
   const input = graph.value;
-  for (const [step, { op, attributes = {}, with: operand }] of activationOnnx(
-    activation,
-  ).entries()) {
-    const name = `${activation}.${index}`;
+  const steps = activationOnnx(activation);
+  for (const [step, { op, attributes = {}, with: operand }] of steps.entries()) {
+    // An operator may be there twice: the step keeps the names of nodes and values apart.
+    const name = `${activation}.${index}${steps.length > 1 ? `.${step}` : ""}`;
     const operands = [graph.value];
     if (operand === "input") operands.push(input);
     else if (operand !== undefined) {
-      operands.push(addConstant(graph, `${name}.${step}`, [], Float32Array.of(operand)));
+      operands.push(addConstant(graph, name, [], Float32Array.of(operand)));
     }
     addNode(graph, name, op, operands, attributes);
   }

@@ -119,7 +119,7 @@ export function laneFigure(
   return { kind: "lanes", timeS: timeS.map(round), lanes: filled, words };
 }
 
-/** `HistogramFigure` of `values`, or null when none is positive; markers need a place on the axis. */
+/** `HistogramFigure` of `values`, or null when none is positive; markers need a place there. */
 export function histogramFigure(
   histogram: Histogram,
   unit: string,

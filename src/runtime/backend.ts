@@ -11,6 +11,11 @@ export interface TensorSpec {
   readonly shape: readonly (number | null)[];
 }
 
+/** A spec that nobody can change: backends are asked once. */
+export function tensorSpec(name: string, shape: readonly (number | null)[]): TensorSpec {
+  return Object.freeze({ name, shape: Object.freeze([...shape]) });
+}
+
 /** Recurrent state of one client; empty for a feed-forward policy. */
 export interface PolicyState {
   readonly tensors: readonly Float32Array[];

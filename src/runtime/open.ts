@@ -95,8 +95,8 @@ export async function chooseNormalizer(
   if (use === "folded") {
     throw new Lite3Error(
       "CONFIG",
-      `Cannot apply ${quote(obsStats)} to ${model}: its normalizer is folded in already and would ` +
-        "be applied twice; leave --obs-stats out",
+      `Cannot apply ${quote(obsStats)} to ${model}: its normalizer is folded in already, ` +
+        "it would be applied twice; leave --obs-stats out",
     );
   }
   const stats = await readObservationStats(obsStats);

@@ -3,6 +3,7 @@
  * robot has them, and gives an action or throws, never something in between.
  */
 
+import { assert } from "../base/assert.ts";
 import { Lite3Error } from "../base/errors.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import type { Backend, PolicyState } from "./backend.ts";
@@ -28,6 +29,7 @@ export function createPolicy(backend: Backend, normalizer?: Normalizer): Policy 
     observationSize,
     actionSize,
     async act(observation, action, state) {
+      assert(observation.length === observationSize, "observation length");
       checkFinite("observation", observation, "MALFORMED");
       normalised.set(observation);
       normalizer?.apply(normalised);

@@ -6,7 +6,7 @@
 import { FormatError, quote } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { OnnxModel, OnnxValueInfo } from "../formats/onnx.ts";
-import type { TensorSpec } from "./backend.ts";
+import { type TensorSpec, tensorSpec } from "./backend.ts";
 
 /** TensorProto.DataType.FLOAT in onnx.proto. */
 const FLOAT = 1;
@@ -38,8 +38,8 @@ export function policyShape(model: OnnxModel): PolicyShape {
     );
   }
   return {
-    input: { name: input.name ?? "", shape: first },
-    output: { name: output.name ?? "", shape: second },
+    input: tensorSpec(input.name ?? "", first),
+    output: tensorSpec(output.name ?? "", second),
     observationSize: first[1],
     actionSize: second[1],
     dynamicBatch: first[0] === null,

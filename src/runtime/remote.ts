@@ -4,9 +4,10 @@
  */
 
 import type { SocketAddress } from "../../ffi/socket.ts";
+import { assert } from "../base/assert.ts";
 import { describeAddress } from "../wire/endpoint.ts";
 import { probeService, RawClient } from "../wire/client.ts";
-import type { Backend } from "./backend.ts";
+import { type Backend, tensorSpec } from "./backend.ts";
 
 export interface RemoteOptions {
   readonly observationSize: number;
@@ -20,16 +21,21 @@ export function openRemote(address: SocketAddress, options: RemoteOptions): Back
   const { observationSize, actionSize, timeoutMs } = options;
   probeService(address, options);
   const client = new RawClient(address, timeoutMs);
+  const name = describeAddress(address);
+  let open = true;
   return {
     name: "remote",
     arithmetic: "unstated",
     subject: "file",
-    inputs: [{ name: describeAddress(address), shape: [1, observationSize] }],
-    outputs: [{ name: describeAddress(address), shape: [1, actionSize] }],
+    inputs: Object.freeze([tensorSpec(name, [1, observationSize])]),
+    outputs: Object.freeze([tensorSpec(name, [1, actionSize])]),
     observationSize,
     actionSize,
     createState: () => ({ tensors: [] }),
     infer(observation, action, _state, rows) {
+      assert(open, "the backend is closed");
+      assert(observation.length === rows * observationSize, "observation length");
+      assert(action.length === rows * actionSize, "action length");
       for (let row = 0; row < rows; row++) {
         client.infer(
           observation.subarray(row * observationSize, (row + 1) * observationSize),
@@ -37,6 +43,9 @@ export function openRemote(address: SocketAddress, options: RemoteOptions): Back
         );
       }
     },
-    [Symbol.dispose]: () => client[Symbol.dispose](),
+    [Symbol.dispose]() {
+      open = false;
+      client[Symbol.dispose]();
+    },
   };
 }

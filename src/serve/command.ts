@@ -10,7 +10,13 @@ import { defineCommand, integerValue, pathValue, switchValue, textValue } from "
 import { microseconds } from "../cli/output.ts";
 import { openPolicy } from "../runtime/open.ts";
 import type { Policy } from "../runtime/policy.ts";
-import { DEFAULT_SOCKET, describeAddress, tcpAddress, unixAddress } from "../wire/endpoint.ts";
+import {
+  DEFAULT_SOCKET,
+  DEFAULT_TCP,
+  describeAddress,
+  tcpAddress,
+  unixAddress,
+} from "../wire/endpoint.ts";
 import type { SocketAddress } from "../../ffi/socket.ts";
 import { runEngine } from "./engine.ts";
 import { type Listener, openListener } from "./listener.ts";
@@ -87,7 +93,7 @@ function chooseAddresses(
     addresses.push(unixAddress(socket ?? DEFAULT_SOCKET));
   }
   if (tcp !== undefined) {
-    const address = tcpAddress(tcp === true ? "" : tcp);
+    const address = tcp === true ? DEFAULT_TCP : tcpAddress(tcp);
     if (address.kind === "tcp" && !address.host.startsWith("127.") && !insecure) {
       throw new Lite3Error(
         "USAGE",

@@ -49,6 +49,11 @@ export class Connection {
     return this.#ending;
   }
 
+  /** Do answers wait until the client reads? Then nothing may be read from it. */
+  get isBlocked(): boolean {
+    return this.#queued > 0;
+  }
+
   /** Did the client leave in the middle of an observation? */
   get isPartial(): boolean {
     return this.#framer.isPartial;

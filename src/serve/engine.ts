@@ -4,7 +4,7 @@
  */
 
 import { EPOLL, Epoll } from "../../ffi/epoll.ts";
-import { acceptFrom } from "../../ffi/socket.ts";
+import { acceptFrom, EXHAUSTED, WOULD_BLOCK } from "../../ffi/socket.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
@@ -40,7 +40,6 @@ export async function runEngine(
     if (count === 0 || performance.now() - turned > TURN_MS) {
       await turnEventLoop();
       turned = performance.now();
-      engine.resumeAccepting();
     }
   }
   await engine.drain(DRAIN_MS);
@@ -56,32 +55,28 @@ class Engine implements Disposable {
   readonly #connections: (Connection | undefined)[] = [];
   #open = 0;
   #accepting = false;
+  /** How many clients there were when there was no room for another. */
+  #fullAt = 0;
 
   constructor(listeners: readonly Listener[], policy: Policy) {
     this.#listeners = listeners;
     this.#policy = policy;
-    this.resumeAccepting();
+    this.#resumeAccepting();
   }
 
   /** Handles what happens within `timeoutMs`; returns how many events there were. */
   async turn(timeoutMs: number): Promise<number> {
     const count = this.#epoll.wait(timeoutMs);
+    const before = this.#open;
     for (let i = 0; i < count; i++) {
       const fd = this.#epoll.fdAt(i);
       const connection = this.#connections[fd];
       if (connection === undefined) this.#accept(fd);
-      else if (this.#epoll.eventsAt(i) & EPOLL.OUT)
-        this.#settle(connection, connection.flush(), true);
+      else if (connection.isBlocked) this.#settle(connection, connection.flush(), true);
       else this.#settle(connection, await connection.serve(), false);
     }
+    if (this.#open < before || count === 0) this.#resumeAccepting();
     return count;
-  }
-
-  /** Listens for clients again, if there is room for one. */
-  resumeAccepting(): void {
-    if (this.#accepting || this.#open >= LIMITS.connections) return;
-    for (const { fd } of this.#listeners) this.#epoll.add(fd, EPOLL.IN);
-    this.#accepting = true;
   }
 
   /** Stops accepting and reading; sends queued answers for at most `withinMs`. */
@@ -113,14 +108,25 @@ class Engine implements Disposable {
     if (listener === undefined) return;
     while (this.#open < LIMITS.connections) {
       const fd = acceptFrom(listenerFd, listener.address.kind === "tcp");
-      if (fd === undefined) return;
+      if (fd === WOULD_BLOCK) return;
+      if (fd === EXHAUSTED) break;
       this.#connections[fd] = new Connection(fd, this.#policy);
       this.#epoll.add(fd, EPOLL.IN);
       this.#open++;
       this.counters.connections++;
     }
-    warn(`${LIMITS.connections} clients are connected, the next wait until one leaves`);
+    if (this.#open !== this.#fullAt) {
+      warn(`${this.#open} clients are connected, the next wait until one leaves`);
+    }
+    this.#fullAt = this.#open;
     this.#stopAccepting();
+  }
+
+  /** Listens for clients again, if there is room for one. */
+  #resumeAccepting(): void {
+    if (this.#accepting || this.#open >= LIMITS.connections) return;
+    for (const { fd } of this.#listeners) this.#epoll.add(fd, EPOLL.IN);
+    this.#accepting = true;
   }
 
   #stopAccepting(): void {
@@ -149,6 +155,5 @@ class Engine implements Disposable {
       this.counters.partial++;
       notice("a client left in the middle of an observation");
     }
-    this.resumeAccepting();
   }
 }

@@ -8,7 +8,7 @@ import { libc } from "../../ffi/libc.ts";
 import {
   boundPort,
   closeSocket,
-  isListening,
+  isAbandoned,
   listenOn,
   type SocketAddress,
 } from "../../ffi/socket.ts";
@@ -98,7 +98,7 @@ function removeStale(address: SocketAddress & { kind: "unix" }): void {
         "need a free path",
     );
   }
-  if (isListening(address)) throw live(address.path);
+  if (!isAbandoned(address)) throw live(address.path);
   rmSync(address.path);
 }
 

@@ -11,6 +11,7 @@ import {
   asStateDict,
   describeKeys,
   readSequential,
+  sequentialPrefix,
   sequentialPrefixes,
   type StateDict,
 } from "./state_dict.ts";
@@ -60,9 +61,10 @@ function findActor(state: StateDict): string {
 function checkNothingElse(state: StateDict, actor: string): void {
   for (const key of state.keys()) {
     const words = key.split(".");
-    const isNoise = NOISE_WORDS.includes(words.at(-1) ?? "");
-    const isKnown = key.startsWith(`${actor}.`) || CRITIC_WORDS.includes(words[0] ?? "") || isNoise;
-    if (!isKnown) {
+    const parent = key.slice(0, -(words.at(-1) ?? "").length);
+    const isNoise = NOISE_WORDS.includes(words.at(-1) ?? "") && `${actor}.`.startsWith(parent);
+    const isCritic = CRITIC_WORDS.includes(words[0] ?? "");
+    if (sequentialPrefix(key) !== actor && !isCritic && !isNoise) {
       throw new FormatError(
         `${quote(key)} is neither actor, critic nor noise, so the policy could be more than ` +
           `${quote(actor)}; this layout is not supported`,

@@ -30,9 +30,14 @@ export function describeKeys(state: StateDict): string {
 
 const LAYER_KEY = /^(?<prefix>.+)\.(?<index>\d+)\.(?:weight|bias)$/;
 
+/** `actor` of `actor.0.weight`; undefined for a key that is no layer's of a `nn.Sequential`. */
+export function sequentialPrefix(key: string): string | undefined {
+  return LAYER_KEY.exec(key)?.groups?.prefix;
+}
+
 /** Prefixes under which the keys look like a `nn.Sequential`. */
 export function sequentialPrefixes(state: StateDict): string[] {
-  const prefixes = [...state.keys()].flatMap((key) => LAYER_KEY.exec(key)?.groups?.prefix ?? []);
+  const prefixes = [...state.keys()].flatMap((key) => sequentialPrefix(key) ?? []);
   return [...new Set(prefixes)];
 }
 
@@ -47,6 +52,7 @@ export function readSequential(
   activation: Activation,
 ): Layer[] {
   const indices = layerIndices(state, prefix);
+  checkStart(indices, prefix);
   const biasless = indices.every((index) => !state.has(`${prefix}.${index}.bias`));
   const layers: Layer[] = [];
   let before: { linear: LinearLayer; index: number } | undefined;
@@ -110,6 +116,15 @@ function readLinear(
 interface Placed {
   readonly linear: LinearLayer;
   readonly index: number;
+}
+
+/** What stands before the first Linear layer has no tensors, so nobody knows what it does. */
+function checkStart([first = 0]: readonly number[], prefix: string): void {
+  if (first === 0) return;
+  throw new FormatError(
+    `${prefix} begins with layer ${first}, need a Linear layer first (${prefix}.0.weight)`,
+    "UNSUPPORTED",
+  );
 }
 
 function checkJoint(before: Placed, after: Placed, prefix: string): void {

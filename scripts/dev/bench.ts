@@ -1,0 +1,139 @@
+/**
+ * `bun run bench`: speeds and sizes of the built binary, one JSON line each, with the budget where
+ * there is one. Figures of a busy machine are shapes, not promises: each line has the best and the
+ * median of its runs, and ratios are taken in the same run.
+ */
+
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createRandom } from "../../src/base/random.ts";
+import { writeStateDict } from "../../src/formats/torch_fixture.ts";
+import { RawClient } from "../../src/wire/client.ts";
+import build from "./build.ts";
+import { BINARIES, NATIVE_BINARY, ROOT, run } from "./project.ts";
+
+const FIXTURES = join(ROOT, "fixtures", "demo_policy");
+/** Widths of the checkpoint whose export is timed. */
+const WIDTHS = [45, 512, 256, 128, 12];
+const RUNS = 7;
+const REQUESTS = 20_000;
+
+export default async function bench(): Promise<number> {
+  const built = await build([]);
+  if (built !== 0) return built;
+  const directory = mkdtempSync(join(tmpdir(), "lite3rl-bench-"));
+  try {
+    sizes();
+    startUp(directory);
+    await service(directory);
+    time("demo, whole process", 1, 30_000, [NATIVE_BINARY, "demo", "--quiet"], directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+  return 0;
+}
+
+function line(figures: Readonly<Record<string, unknown>>): void {
+  console.log(JSON.stringify(figures));
+}
+
+function sizes(): void {
+  for (const [arch, path] of Object.entries(BINARIES)) {
+    line({ name: `binary, ${arch}`, unit: "MB", value: statSync(path).size / 1e6, budget: 140 });
+  }
+}
+
+/** Times a whole process, `runs` times. */
+function time(
+  name: string,
+  runs: number,
+  budget: number,
+  command: readonly string[],
+  cwd: string,
+): void {
+  const tookMs = Array.from({ length: runs }, () => {
+    const started = performance.now();
+    const { status, stderr } = run(command, { cwd });
+    if (status !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
+    return performance.now() - started;
+  }).sort((a, b) => a - b);
+  line({ name, unit: "ms", best: tookMs[0], median: tookMs[runs >> 1], runs, budget });
+}
+
+function startUp(directory: string): void {
+  const checkpoint = join(directory, "large.pt");
+  writeFileSync(checkpoint, randomCheckpoint());
+  const command = [
+    NATIVE_BINARY,
+    "export",
+    checkpoint,
+    "--activation",
+    "elu",
+    "--output",
+    "l.onnx",
+  ];
+  time("--version", RUNS, 60, [NATIVE_BINARY, "--version"], directory);
+  time(`export ${WIDTHS.join("-")}`, RUNS, 600, command, directory);
+  time(`export ${WIDTHS.join("-")} --no-check`, RUNS, 150, [...command, "--no-check"], directory);
+}
+
+function randomCheckpoint(): Uint8Array {
+  const random = createRandom(1);
+  const values = (count: number, scale: number): Float32Array =>
+    Float32Array.from({ length: count }, () => random.normal() * scale);
+  const tensors = WIDTHS.slice(1).flatMap((outputs, i) => {
+    const inputs = WIDTHS[i] ?? 0;
+    const weight = values(outputs * inputs, 1 / Math.sqrt(inputs));
+    return [
+      [`actor.${2 * i}.weight`, { shape: [outputs, inputs], values: weight }],
+      [`actor.${2 * i}.bias`, { shape: [outputs], values: values(outputs, 0.1) }],
+    ] as const;
+  });
+  return writeStateDict(Object.fromEntries(tensors));
+}
+
+/** Time to ready, and round trips through the socket against the same inference in process. */
+async function service(directory: string): Promise<void> {
+  const stats = join(FIXTURES, "obs_stats.npz");
+  const source = join(FIXTURES, "policy.pt");
+  const config = join(FIXTURES, "actor_config.yaml");
+  const words = [NATIVE_BINARY, "export", source, "--config", config, "--output", "p.onnx"];
+  const exported = run(words, { cwd: directory });
+  if (exported.status !== 0) throw new Error(exported.stderr);
+  const socket = join(directory, "policy.sock");
+  const started = performance.now();
+  const child = Bun.spawn(
+    [
+      NATIVE_BINARY,
+      "serve",
+      "--model",
+      "p.onnx",
+      "--obs-stats",
+      stats,
+      "--socket",
+      socket,
+      "--json",
+    ],
+    { cwd: directory, stdio: ["ignore", "pipe", "ignore"] },
+  );
+  const { value } = await child.stdout.getReader().read();
+  const readyMs = performance.now() - started;
+  const ready = JSON.parse(new TextDecoder().decode(value));
+  line({ name: "serve, start to ready", unit: "ms", value: readyMs, budget: 1000 });
+
+  using client = new RawClient({ kind: "unix", path: socket }, 5000);
+  const observation = new Float32Array(ready.observationSize);
+  const action = new Float32Array(ready.actionSize);
+  const tookUs = Float64Array.from({ length: REQUESTS }, () => {
+    const before = Bun.nanoseconds();
+    client.infer(observation, action);
+    return (Bun.nanoseconds() - before) / 1000;
+  })
+    .subarray(REQUESTS / 10)
+    .sort();
+  const at = (quantile: number): number => tookUs[Math.floor(tookUs.length * quantile)] ?? NaN;
+  line({ name: "serve, round trip in a closed loop", unit: "us", p50: at(0.5), p99: at(0.99) });
+  child.kill("SIGTERM");
+  await child.exited;
+}
