@@ -59,6 +59,7 @@ describe("writeFileAtomic()", () => {
     ["a device", "/dev/null", /something that is not a file has that name/],
     ["a path through a file", join(inFile, "x"), /ENOTDIR|EEXIST/],
     ["a name that is too long", place("x".repeat(300)), /ENAMETOOLONG/],
+    ["a name that only a directory can have", `${place("new")}/`, /ENOTDIR/],
     ["a name with a zero byte", place("a\0b"), /null bytes/],
   ] as const;
   for (const [what, path, reason] of refused) {
