@@ -10,6 +10,7 @@ import {
   mkdirSync,
   openSync,
   readSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -72,16 +73,18 @@ export function readFile(path: string, bytesMax: number): Uint8Array<ArrayBuffer
 
 /**
  * Writes a file so that a reader sees the old content or the new, never a part: a temporary file
- * in the same directory, synced, then renamed. Missing directories are made.
+ * in the same directory, synced, then renamed. Missing directories are made; a link is written
+ * through, not replaced.
  */
 export function writeFileAtomic(path: string, bytes: Uint8Array | string): void {
   const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  const target = existsSync(path) ? realpathSync(path) : path;
+  const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
   try {
-    if (existsSync(path) && !statSync(path).isFile()) {
+    if (existsSync(target) && !statSync(target).isFile()) {
       throw new Error("something that is not a file has that name");
     }
-    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(dirname(target), { recursive: true });
     const fd = openSync(temporary, "w");
     try {
       let done = 0;
@@ -90,7 +93,7 @@ export function writeFileAtomic(path: string, bytes: Uint8Array | string): void 
     } finally {
       closeSync(fd);
     }
-    renameSync(temporary, path);
+    renameSync(temporary, target);
   } catch (error) {
     if (existsSync(temporary)) rmSync(temporary, { force: true });
     const reason = error instanceof Error ? error.message : String(error);
@@ -99,6 +102,38 @@ export function writeFileAtomic(path: string, bytes: Uint8Array | string): void 
       `Cannot write ${quote(path)}: ${reason}; name a place that can be written with --output`,
       { cause: error },
     );
+  }
+}
+
+/**
+ * Refuses, before any work, an output that is a directory, lies below a file, or is one of the
+ * inputs (links count): writing it would destroy what was given.
+ */
+export function checkOutput(path: string, inputs: readonly (string | undefined)[]): void {
+  const place = statSync(path, { throwIfNoEntry: false });
+  if (place !== undefined && !place.isFile()) {
+    const found = place.isDirectory() ? "it is a directory" : "it is not a regular file";
+    throw new Lite3Error("CONFIG", `Cannot write ${quote(path)}: ${found}, name a file`);
+  }
+  const same = inputs.find((input) => {
+    const found = input === undefined ? undefined : statSync(input, { throwIfNoEntry: false });
+    return place !== undefined && found?.ino === place.ino && found.dev === place.dev;
+  });
+  if (same !== undefined) {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot write ${quote(path)}: it is the input ${quote(same)}, name another output`,
+    );
+  }
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    const found = existsSync(folder) ? statSync(folder) : undefined;
+    if (found?.isDirectory() || folder === dirname(folder)) return;
+    if (found !== undefined) {
+      throw new Lite3Error(
+        "CONFIG",
+        `Cannot write ${quote(path)}: ${quote(folder)} is a file, need a directory there`,
+      );
+    }
   }
 }
 

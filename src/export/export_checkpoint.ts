@@ -3,10 +3,10 @@
  */
 
 import { version } from "../../package.json" with { type: "json" };
-import { describeSource, Lite3Error } from "../base/errors.ts";
-import { sha256, writeFileAtomic } from "../base/files.ts";
+import { describeSource, Lite3Error, quote } from "../base/errors.ts";
+import { checkOutput, sha256, writeFileAtomic } from "../base/files.ts";
 import { notice, warn } from "../base/log.ts";
-import { decodeOnnx, encodeOnnx } from "../formats/onnx.ts";
+import { decodeOnnx, encodeOnnx, type OnnxModel } from "../formats/onnx.ts";
 import { parseActivation } from "../policy/activation.ts";
 import { readActorConfig } from "../policy/config.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
@@ -54,6 +54,7 @@ export interface ExportResult {
 export async function exportCheckpoint(options: ExportOptions): Promise<ExportResult> {
   const started = performance.now();
   const { checkpoint: path, output, dynamicBatch, outputName } = options;
+  checkOutput(output, [path, options.config, options.obsStats]);
   const config = options.config === undefined ? undefined : readActorConfig(options.config);
   const activation =
     options.activation === undefined
@@ -74,6 +75,7 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
       toolVersion: version,
     },
   });
+  checkOutputName(model, outputName);
   const bytes = encodeOnnx(model);
   const check = options.check
     ? await describeSource("Cannot export", path, () =>
@@ -95,6 +97,17 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
     check: check === undefined ? null : { ...check, tolerance: TOLERANCE, evidence: "cpu" },
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/** The output shares its names with the input, the weights and the values between. */
+function checkOutputName({ graph }: OnnxModel, name: string): void {
+  const inside = (graph.node ?? []).flatMap(({ output }) => output ?? []).slice(0, -1);
+  const named = [...(graph.input ?? []), ...(graph.initializer ?? [])].map((value) => value.name);
+  if (name !== "" && ![...inside, ...named].includes(name)) return;
+  throw new Lite3Error(
+    "USAGE",
+    `--output-name ${quote(name)} is taken inside of the model, need another such as action`,
+  );
 }
 
 interface PlacedNormalizer {

@@ -11,21 +11,40 @@ import { describeEntry, openZip, writeZip } from "./zip.ts";
 
 const SUFFIX = ".npy";
 
-/** Reads every array, stored or deflated; together they may have `LIMITS.modelBytes`. */
-export async function readNpz(source: ByteSource): Promise<Map<string, Tensor>> {
+export interface NpzArchive {
+  /** Names of the arrays, without `.npy`. */
+  readonly names: readonly string[];
+  /** Unpacks one array of at most `bytesMax` bytes; the others stay packed. */
+  read(name: string, bytesMax: number): Tensor;
+}
+
+/** Opens an archive of arrays, stored or deflated, without reading any. */
+export async function openNpz(source: ByteSource): Promise<NpzArchive> {
   const zip = await openZip(source);
-  const arrays = new Map<string, Tensor>();
+  const entries = [...zip.entries.keys()];
+  const stranger = entries.find((name) => !name.endsWith(SUFFIX));
+  if (stranger !== undefined) {
+    throw new FormatError(`entry ${quote(stranger)} is not an array, need only *${SUFFIX}`);
+  }
+  return {
+    names: entries.map((name) => name.slice(0, -SUFFIX.length)),
+    read(name, bytesMax) {
+      const entry = name + SUFFIX;
+      const content = zip.read(entry, bytesMax);
+      return describeEntry(entry, () => readNpy(content));
+    },
+  };
+}
+
+/** Reads every array; together they may have `LIMITS.modelBytes`. */
+export async function readNpz(source: ByteSource): Promise<Map<string, Tensor>> {
+  const { names, read } = await openNpz(source);
   let bytesLeft: number = LIMITS.modelBytes;
-  for (const { name, bytes } of zip.entries.values()) {
-    if (!name.endsWith(SUFFIX)) {
-      throw new FormatError(`entry ${quote(name)} is not an array, need only *${SUFFIX}`);
-    }
-    const content = zip.read(name, bytesLeft);
-    bytesLeft -= bytes;
-    arrays.set(
-      name.slice(0, -SUFFIX.length),
-      describeEntry(name, () => readNpy(content)),
-    );
+  const arrays = new Map<string, Tensor>();
+  for (const name of names) {
+    const tensor = read(name, bytesLeft);
+    bytesLeft -= tensor.data.byteLength;
+    arrays.set(name, tensor);
   }
   return arrays;
 }

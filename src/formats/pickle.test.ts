@@ -299,7 +299,7 @@ test("parsePickle() refuses a laughing tree: 150 lists, each twice in the next",
   const layers = Array.from({ length: 150 }, () => "q\x00h\x00\x86").join("");
   expect(await refusal(bytesOf(`]${layers}`))).toEqual({
     code: "TOO_LARGE",
-    message: "pickle: shared containers unfold to more than 4000000 values",
+    message: "pickle: shared containers unfold to more than 1000000 values",
   });
 });
 

@@ -182,8 +182,16 @@ function parseStorage(id: TorchValue): TorchValue {
 
 /** `(storage, offset, shape, strides, requires_grad, hooks, …)`; opaque like its storage. */
 function rebuildTensor(args: readonly TorchValue[]): TorchTensor | undefined {
-  const [storage, offset, shape, strides] = args;
+  const [storage, offset, shape, strides, , , metadata] = args;
   if (!isStorage(storage)) return undefined;
+  if (metadata instanceof Map && metadata.size > 0) {
+    const bits = [...metadata.keys()].map(String).join(", ");
+    throw new FormatError(
+      `tensor of storage ${quote(storage.key)} is to be read with ${bits}, need a plain tensor ` +
+        "(resolve_neg(), resolve_conj())",
+      "UNSUPPORTED",
+    );
+  }
   const at = `tensor of storage ${quote(storage.key)}`;
   if (!isSize(offset) || !isSizes(shape) || !isSizes(strides) || shape.length !== strides.length) {
     throw new FormatError(`${at}: offset, shape and strides are not sizes of one rank`);
@@ -217,7 +225,7 @@ function checkStorage(storage: TorchStorage, { entries }: ZipArchive, directory:
       `entry ${quote(name)} is missing, but storage ${key} needs ${needed} bytes`,
     );
   }
-  if (entry.bytes < needed) {
+  if (entry.bytes !== needed) {
     throw new FormatError(
       `entry ${quote(name)} is ${entry.bytes} bytes at offset ${entry.offset}, ` +
         `but storage ${key} needs ${needed}`,

@@ -4,11 +4,11 @@
  */
 
 import { createHash } from "node:crypto";
-import { present } from "../base/assert.ts";
 import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
 import { openFile } from "../base/files.ts";
-import { readNpz } from "../formats/npz.ts";
-import { type Tensor, toFloat32 } from "../formats/tensor.ts";
+import { LIMITS } from "../base/limits.ts";
+import { type NpzArchive, openNpz } from "../formats/npz.ts";
+import { toFloat32 } from "../formats/tensor.ts";
 
 /** The smallest divisor, from the blueprint's service: `np.maximum(obs_std, 1e-3)`. */
 export const STD_FLOOR = 1e-3;
@@ -61,7 +61,7 @@ const STD_NAMES = ["std", "obs_std"];
 export function readObservationStats(path: string): Promise<ObservationStats> {
   return describeSource("Cannot read observation statistics", path, async () => {
     using source = openFile(path);
-    const arrays = await readNpz(source);
+    const arrays = await openNpz(source);
     const mean = vector(arrays, MEAN_NAMES);
     const std = vector(arrays, STD_NAMES);
     if (mean.length !== std.length) {
@@ -83,13 +83,16 @@ export function checkStatsSize(stats: ObservationStats, path: string, observatio
   );
 }
 
-function vector(arrays: ReadonlyMap<string, Tensor>, names: readonly string[]): Float32Array {
-  const name = names.find((candidate) => arrays.has(candidate));
+/** More bytes than the widest observation has in float64 are no statistics. */
+const VECTOR_BYTES_MAX = LIMITS.npyHeaderBytes + 8 * LIMITS.vectorWidth;
+
+function vector(arrays: NpzArchive, names: readonly string[]): Float32Array {
+  const name = names.find((candidate) => arrays.names.includes(candidate));
   if (name === undefined) {
-    const found = [...arrays.keys()].map(quote).join(", ") || "no arrays";
+    const found = arrays.names.map(quote).join(", ") || "no arrays";
     throw new FormatError(`it holds ${found}, need ${names.map(quote).join(" or ")}`);
   }
-  const tensor = present(arrays.get(name));
+  const tensor = arrays.read(name, VECTOR_BYTES_MAX);
   const wide = tensor.shape.filter((dimension) => dimension !== 1);
   if (wide.length > 1 || tensor.data.length === 0) {
     throw new FormatError(`${quote(name)} has shape [${tensor.shape.join(", ")}], need [N]`);

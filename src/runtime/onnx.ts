@@ -100,7 +100,7 @@ async function runBatch(
   output: string,
 ): Promise<void> {
   batch.data.set(observation);
-  const results = await session.run(batch.feeds);
+  const results = await runSession(session, batch.feeds);
   const data = present(results[output], output).data;
   if (!(data instanceof Float32Array) || data.length !== action.length) {
     throw new Lite3Error(
@@ -109,6 +109,22 @@ async function runBatch(
     );
   }
   action.set(data);
+}
+
+async function runSession(session: InferenceSession, feeds: Record<string, Tensor>) {
+  try {
+    return await session.run(feeds);
+  } catch (error) {
+    throw new Lite3Error("NATIVE", `Cannot run the model: ONNX Runtime says ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** The first line of what ONNX Runtime says, without the place in its own source. */
+function reasonOf(error: unknown): string {
+  const [line = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
+  return line.replaceAll(/\S*\/onnxruntime\/\S+:\d+ (?:\S+\(.*?\) )?/g, "");
 }
 
 async function createSession(
@@ -123,8 +139,7 @@ async function createSession(
       logSeverityLevel: 3,
     });
   } catch (error) {
-    const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0];
-    throw new FormatError(`ONNX Runtime refuses it: ${reason}`, "UNSUPPORTED");
+    throw new FormatError(`ONNX Runtime refuses it: ${reasonOf(error)}`, "UNSUPPORTED");
   }
 }
 
