@@ -28,6 +28,8 @@ import { renderSummary, summarise } from "./summary.ts";
 
 /** The blueprint's number of steps. */
 const DEFAULT_STEPS = 512;
+/** Every step is kept for the summary: 55 hours at 50 Hz. */
+const STEPS_MAX = 10_000_000;
 
 export default defineCommand({
   name: "agent",
@@ -55,7 +57,7 @@ export default defineCommand({
     steps: {
       value: "<n>",
       help: `Control steps (default: ${DEFAULT_STEPS})`,
-      schema: v.optional(integerValue(1, 10_000_000)),
+      schema: v.optional(integerValue(1, STEPS_MAX)),
     },
     duration: {
       value: "<time>",
@@ -102,6 +104,9 @@ export default defineCommand({
       flags.duration === undefined
         ? (flags.steps ?? DEFAULT_STEPS)
         : Math.max(1, Math.round((flags.duration * 1000) / controlPeriodMs));
+    if (steps > STEPS_MAX) {
+      throw new Lite3Error("USAGE", `--duration is ${steps} steps, at most ${STEPS_MAX} are run`);
+    }
     const stop = { requested: false };
     const onSignal = (): void => {
       stop.requested = true;
@@ -149,7 +154,14 @@ function checkSource(
   connect: string | undefined,
   obsStats: string | undefined,
 ): void {
-  if ((model === undefined) === (connect === undefined)) {
+  if (model !== undefined && connect !== undefined) {
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot use --model ${quote(model)} and --connect ${quote(connect)} together: ` +
+        "the service has its own model, give one of them",
+    );
+  }
+  if (model === undefined && connect === undefined) {
     throw new Lite3Error(
       "USAGE",
       "agent needs a policy: either --model policy.onnx or --connect unix:/tmp/lite3_policy.sock",

@@ -123,7 +123,10 @@ export function renderSummary(summary: EpisodeSummary, ranOn: string, realTime: 
       ],
       ["command", axes(summary.command)],
       ["velocity", axes(velocity)],
-      ["velocity error", `${axes(velocityError)} (RMS after 1 s)`],
+      [
+        "velocity error",
+        `${axes(velocityError)} (RMS${summary.durationS > 1 ? " after 1 s" : ""})`,
+      ],
       ["base height", `${heightM.min.toFixed(3)} to ${heightM.max.toFixed(3)} m`],
       ["feet down", `${summary.feetDown} of 4 at the end`],
       ["falls", summary.falls === 0 ? "0" : `${summary.falls}: ${summary.ending}`],

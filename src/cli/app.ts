@@ -11,8 +11,9 @@ import { AssertionError } from "../base/assert.ts";
 import { ERROR_CODES, Lite3Error, quote } from "../base/errors.ts";
 import { setQuiet } from "../base/log.ts";
 import { type Command, type CommandResult, flagName } from "./command.ts";
-import { paint } from "./output.ts";
+import { paint, printResult } from "./output.ts";
 import { VERBS, type Verb } from "./verbs.ts";
+import { joinValues, spellSwitches } from "./words.ts";
 
 const GLOBAL_SWITCHES = {
   json: "Print one JSON document on stdout, everything else on stderr",
@@ -24,7 +25,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const json = argv.includes("--json");
   try {
     setQuiet(argv.includes("--quiet"));
-    return await dispatch(joinNegativeValues(argv), json);
+    return await dispatch(joinValues(argv), json);
   } catch (error) {
     return report(error, json);
   }
@@ -35,7 +36,7 @@ async function dispatch(argv: string[], json: boolean): Promise<number> {
   const wantsHelp = argv.includes("--help") || argv.includes("-h");
   if (word === undefined) {
     if (argv.includes("--version") || argv.includes("-v")) {
-      console.log(`lite3rl ${version} (bun ${Bun.version}, ${process.platform}-${process.arch})`);
+      printVersion(json);
       return 0;
     }
     const stray = argv.find(
@@ -62,9 +63,15 @@ async function dispatch(argv: string[], json: boolean): Promise<number> {
   return result.failure === undefined ? 0 : ERROR_CODES.CHECK_FAILED.status;
 }
 
+function printVersion(json: boolean): void {
+  const about = { version, bun: Bun.version, platform: `${process.platform}-${process.arch}` };
+  const text = `lite3rl ${version} (bun ${about.bun}, ${about.platform})`;
+  printResult(json ? JSON.stringify(about, null, 2) : text);
+}
+
 function print(result: CommandResult, json: boolean): void {
-  if (json) console.log(JSON.stringify(result.json, null, 2));
-  else if (result.text !== "") console.log(result.text);
+  if (json) printResult(JSON.stringify(result.json, null, 2));
+  else if (result.text !== "") printResult(result.text);
   if (result.failure !== undefined) console.error(paint("red", `failed: ${result.failure}`));
 }
 
@@ -73,7 +80,13 @@ function report(error: unknown, json: boolean): number {
   const code = known ? error.code : "BUG";
   const { status } = ERROR_CODES[code];
   const message = error instanceof Error ? error.message : String(error);
-  if (json) console.log(JSON.stringify({ error: { code, status, message } }, null, 2));
+  if (json) {
+    try {
+      printResult(JSON.stringify({ error: { code, status, message } }, null, 2));
+    } catch {
+      // Nobody reads stdout: the line on stderr is all that is left.
+    }
+  }
   if (known) {
     console.error(`error: ${message}`);
   } else {
@@ -117,7 +130,8 @@ function describe(cli: CAC, command: Command): CacCommand {
   const { aliases } = VERBS.find(({ name }) => name === command.name) as Verb;
   const words = cli.command(`${command.name} ${command.positionals}`.trim(), command.summary);
   words.allowUnknownOptions();
-  words.usage(`${command.name} ${command.positionals} [options]\n\n  ${command.summary}`);
+  const usage = [command.name, command.positionals, "[options]"].filter(Boolean).join(" ");
+  words.usage(`${usage}\n\n  ${command.summary}`);
   for (const alias of aliases) {
     words.alias(alias);
     words.alias(`${alias}.py`);
@@ -136,7 +150,8 @@ export function readArguments(
   argv: readonly string[],
 ): { positionals: readonly string[]; flags: Record<string, unknown> } {
   const cli = createCli(command);
-  const { args, options } = cli.parse(["bun", "lite3rl", ...argv], { run: false });
+  const words = spellSwitches(command, argv);
+  const { args, options } = cli.parse(["bun", "lite3rl", ...words], { run: false });
   const { "--": rest = [], ...given } = options;
   checkHaveValues(cli);
   const positionals = [...args, ...(rest as string[])];
@@ -211,24 +226,6 @@ function unknownFlag(flag: string, verb: string, known: readonly string[]): Lite
 
 function nearest(word: string, known: readonly string[]): string {
   const candidate = closest(word, known);
-  const near = distance(word, candidate) <= Math.max(2, word.length / 2);
+  const near = distance(word, candidate) <= Math.max(2, word.length / 3);
   return near ? `: did you mean ${candidate}?` : "";
-}
-
-/**
- * cac takes `-0.5,0,0` for short flags: a value that begins with a minus and a digit is joined to
- * the flag before it, `--command=-0.5,0,0`.
- */
-export function joinNegativeValues(argv: readonly string[]): string[] {
-  const joined: string[] = [];
-  for (const argument of argv) {
-    const before = joined.at(-1);
-    const isValue = /^-\.?\d/.test(argument);
-    if (isValue && before?.startsWith("--") && !before.includes("=")) {
-      joined[joined.length - 1] = `${before}=${argument}`;
-    } else {
-      joined.push(argument);
-    }
-  }
-  return joined;
 }

@@ -130,7 +130,8 @@ export const vectorValue = (): v.GenericSchema<unknown, readonly [number, number
     v.transform((text) => text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)))),
     v.check(
       (parts) => parts.length === 3 && parts.every(Number.isFinite),
-      "needs three numbers such as 0.5,0,0",
+      (issue) =>
+        `needs three numbers such as 0.5,0,0, got ${issue.input.length} parts: ${issue.input}`,
     ),
     v.transform(([x, y, z]) => [x, y, z] as readonly [number, number, number]),
   );

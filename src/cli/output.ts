@@ -3,9 +3,11 @@
  * where the stream is a terminal (and NO_COLOR is not set, which `styleText` honours).
  */
 
+import { writeSync } from "node:fs";
 import { styleText } from "node:util";
 import { SingleBar } from "cli-progress";
 import Table from "cli-table3";
+import { Lite3Error } from "../base/errors.ts";
 import { isQuiet, notice } from "../base/log.ts";
 
 const BORDERLESS = {
@@ -44,6 +46,22 @@ export function table(
     .split("\n")
     .map((line) => line.trimEnd())
     .join("\n");
+}
+
+/** Prints a result on stdout, whole; throws NATIVE if it cannot be written (a full disk). */
+export function printResult(text: string): void {
+  const bytes = new TextEncoder().encode(`${text}\n`);
+  let done = 0;
+  while (done < bytes.length) {
+    try {
+      done += writeSync(1, bytes, done);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      // A pipe that somebody made non-blocking is full: wait for its reader.
+      if (code === "EAGAIN") Bun.sleepSync(1);
+      else throw new Lite3Error("NATIVE", `Cannot write the result to stdout: ${code}`);
+    }
+  }
 }
 
 type Style = "bold" | "dim" | "red" | "green" | "yellow";

@@ -2,9 +2,8 @@
  * The program as a user runs it, for tests: a process of its own, from source, with time limits.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DEMO_POLICY } from "../policy/policy_fixture.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
 const LIMIT_MS = 60_000;
@@ -20,8 +19,12 @@ export interface RunOptions {
   readonly env?: Record<string, string>;
 }
 
-export const DEMO_POLICY = join(ROOT, "fixtures", "demo_policy");
-export const OBS_STATS = join(DEMO_POLICY, "obs_stats.npz");
+export interface StartOptions extends RunOptions {
+  /** A pipe from the test; otherwise there is nothing to read. */
+  readonly stdin?: "pipe";
+}
+
+export const OBS_STATS = DEMO_POLICY.obsStats;
 /** What a program gives that fails: one line on stderr, nothing on stdout. */
 export const failed = (status: number, message: string): Ran => ({
   status,
@@ -29,26 +32,13 @@ export const failed = (status: number, message: string): Ran => ({
   stderr: `error: ${message}\n`,
 });
 
-/** Directories made by `temporaryDirectory`, until `removeTemporary`. */
-const made: string[] = [];
-
-/** A short path, so that sockets in it have a legal name. */
-export function temporaryDirectory(): string {
-  const path = mkdtempSync(join(tmpdir(), "l3-"));
-  made.push(path);
-  return path;
-}
-
-export function removeTemporary(): void {
-  for (const path of made.splice(0)) rmSync(path, { recursive: true, force: true });
-}
-
 /** Starts the program in a process group of its own; killed after a minute in any case. */
-export function start(args: readonly string[], { cwd = ROOT, env = {} }: RunOptions = {}) {
+export function start(args: readonly string[], options: StartOptions = {}) {
+  const { cwd = ROOT, env = {}, stdin = "ignore" } = options;
   return Bun.spawn([process.execPath, join(ROOT, "src", "main.ts"), ...args], {
     cwd,
     env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [stdin, "pipe", "pipe"],
     timeout: LIMIT_MS,
     killSignal: "SIGKILL",
     detached: true,
@@ -84,18 +74,9 @@ export async function exportDemoPolicy(
   more: readonly string[] = ["--obs-stats", OBS_STATS, "--normalizer", "external"],
 ): Promise<string> {
   const output = join(directory, name);
-  const config = join(DEMO_POLICY, "actor_config.yaml");
-  const checkpoint = join(DEMO_POLICY, "policy.pt");
-  const ran = await run([
-    "export",
-    checkpoint,
-    "--config",
-    config,
-    "--output",
-    output,
-    "--quiet",
-    ...more,
-  ]);
+  const { checkpoint, config } = DEMO_POLICY;
+  const flags = ["--config", config, "--output", output, "--no-check", ...more];
+  const ran = await run(["export", checkpoint, ...flags]);
   if (ran.status !== 0) throw new Error(`export failed: ${ran.stderr}`);
   return output;
 }
@@ -103,11 +84,11 @@ export async function exportDemoPolicy(
 /** Waits for `text` to hold the pattern; throws when the stream ends before. */
 export class TextStream {
   text = "";
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #decoder = new TextDecoder();
 
   constructor(stream: ReadableStream<Uint8Array>) {
-    this.#reader = stream.getReader();
+    this.#chunks = stream[Symbol.asyncIterator]();
   }
 
   async until(pattern: RegExp): Promise<RegExpExecArray> {
@@ -124,8 +105,8 @@ export class TextStream {
   }
 
   async #more(): Promise<boolean> {
-    const { value, done } = await this.#reader.read();
-    this.text += this.#decoder.decode(value, { stream: !done });
+    const { value, done = false } = await this.#chunks.next();
+    this.text += this.#decoder.decode(value as Uint8Array | undefined, { stream: !done });
     return !done;
   }
 }

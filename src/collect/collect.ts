@@ -5,18 +5,20 @@
 
 import { existsSync } from "node:fs";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { openFile, writeFileAtomic } from "../base/files.ts";
+import { checkOutput, openFile, writeFileAtomic } from "../base/files.ts";
+import { warn } from "../base/log.ts";
 import { progress } from "../cli/output.ts";
 import { openEnvironment } from "../environment/open.ts";
 import { writeNpy } from "../formats/npy.ts";
-import { readNpz, writeNpz } from "../formats/npz.ts";
+import { openNpz, writeNpz } from "../formats/npz.ts";
 import {
   type ColumnStatistics,
   columnStatistics,
   type TermCoverage,
   termCoverage,
 } from "./coverage.ts";
-import { openActor } from "./policies.ts";
+import { readModel } from "../runtime/open.ts";
+import { isBuiltIn, openActor } from "./policies.ts";
 import { rollOut } from "./rollout.ts";
 
 /** Marks statistics that this verb wrote, so that it may write them again. */
@@ -54,7 +56,9 @@ export interface CollectResult {
 export async function collect(options: CollectOptions): Promise<CollectResult> {
   const started = performance.now();
   const { env, policy, samples, output, start, rateHz, seed } = options;
+  checkOutput(output, [policy, options.obsStats]);
   const stats = await placeStats(options.obsStats, policy);
+  if (stats.write !== undefined) checkOutput(stats.write, [policy]);
   using environment = await openEnvironment(env, { start, rateHz });
   using actor = await openActor(policy, environment, seed, stats.read);
   const bar = progress("collect", samples);
@@ -96,9 +100,13 @@ interface StatsPlace {
  */
 async function placeStats(path: string | undefined, policy: string): Promise<StatsPlace> {
   if (path === undefined) return {};
-  if (!existsSync(path)) return { write: path };
+  const isModel = !isBuiltIn(policy);
+  if (!existsSync(path)) {
+    if (isModel) await checkNeedsNoStats(path, policy);
+    return { write: path };
+  }
   if (await isOurs(path)) return { write: path };
-  if (policy === "random" || policy === "stand") {
+  if (!isModel) {
     throw new Lite3Error(
       "CONFIG",
       `Cannot write statistics to ${quote(path)}: it exists and collect did not write it, and ` +
@@ -108,10 +116,28 @@ async function placeStats(path: string | undefined, policy: string): Promise<Sta
   return { read: path };
 }
 
+/** A model that needs statistics must not run without them because their name was mistyped. */
+async function checkNeedsNoStats(path: string, policy: string): Promise<void> {
+  const { metadata } = await readModel(policy);
+  if (metadata?.normalizer === "external") {
+    throw new Lite3Error(
+      "NOT_FOUND",
+      `Cannot read ${quote(path)}: there is no such file, and ${quote(policy)} expects ` +
+        "observations normalised by it; name the statistics it was trained with",
+    );
+  }
+  if (metadata?.normalizer !== "folded") {
+    warn(
+      `${path} does not exist: ${policy} acts on observations as they are, and their mean and ` +
+        "std are written there",
+    );
+  }
+}
+
 async function isOurs(path: string): Promise<boolean> {
   using source = openFile(path);
   try {
-    return (await readNpz(source)).has(MARK);
+    return (await openNpz(source)).names.includes(MARK);
   } catch {
     return false;
   }

@@ -11,14 +11,17 @@ import { openPolicy } from "../runtime/open.ts";
 
 export interface Actor extends Disposable {
   readonly label: string;
-  /** Does it follow the commanded velocity? */
-  readonly follows: boolean;
   act(observation: Float32Array, action: Float32Array): void | Promise<void>;
 }
 
 const BUILT_IN = ["random", "stand"] as const;
 /** `module.path:Class` of Python, or a program file. */
 const USER_PROGRAM = /^[\w.]+:\w+$|\.(?:ts|js|py)(?::\w+)?$/;
+
+/** Is it a policy that needs no file? */
+export function isBuiltIn(spec: string): boolean {
+  return BUILT_IN.some((name) => name === spec);
+}
 
 /** Opens `random`, `stand` or a model file. */
 export async function openActor(
@@ -53,7 +56,6 @@ function randomActor(seed: number): Actor {
   const random = createRandom(seed);
   return {
     label: "random actions",
-    follows: false,
     act(_observation, action) {
       for (let i = 0; i < action.length; i++) action[i] = random.between(-1, 1);
     },
@@ -64,7 +66,6 @@ function randomActor(seed: number): Actor {
 function standingActor(): Actor {
   return {
     label: "the default pose held",
-    follows: false,
     act: (_observation, action) => void action.fill(0),
     [Symbol.dispose]() {},
   };
@@ -88,7 +89,6 @@ async function modelActor(
   const state = policy.backend.createState();
   return {
     label: path,
-    follows: true,
     act: (observation, action) => policy.act(observation, action, state),
     [Symbol.dispose]: () => policy[Symbol.dispose](),
   };

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { version } from "../../package.json" with { type: "json" };
 import { present } from "../base/assert.ts";
-import { writeFileAtomic } from "../base/files.ts";
+import { checkOutput, writeFileAtomic } from "../base/files.ts";
 import { type CommandResult, defineCommand, pathValue } from "../cli/command.ts";
 import { microseconds, passed, seconds, table } from "../cli/output.ts";
 import { parityDocument } from "../parity/compare_sides.ts";
@@ -33,6 +33,8 @@ export default defineCommand({
     },
   },
   async run(_positionals, flags) {
+    const page = join(flags.output, "report.html");
+    checkOutput(page, []);
     const started = performance.now();
     const startedAt = new Date().toISOString();
     const stop = { requested: false };
@@ -43,7 +45,6 @@ export default defineCommand({
     process.once("SIGTERM", onSignal);
     const result = await runDemo(flags.output, stop);
     const report = describe(result, startedAt);
-    const page = join(flags.output, "report.html");
     writeFileAtomic(page, renderDemoPage(report));
     return conclude(result, report, page, (performance.now() - started) / 1000);
   },

@@ -3,10 +3,13 @@
  * result page. Every stage is the verb of that name; nothing is prepared beforehand.
  */
 
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { takeLock } from "../../ffi/lock.ts";
 import { type Episode, runEpisode } from "../agent/episode.ts";
 import { type EpisodeSummary, summarise } from "../agent/summary.ts";
-import { Lite3Error } from "../base/errors.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { notice } from "../base/log.ts";
 import { figure, passed, seconds } from "../cli/output.ts";
@@ -83,11 +86,18 @@ export async function runDemo(
     return value;
   };
 
+  mkdirSync(directory, { recursive: true });
+  using _lock = takeLock(join(directory, ".lock")) ?? refuseSecond(directory);
+  // A socket's path has at most 107 bytes: it gets a directory of its own with a short name.
+  const socketDirectory = mkdtempSync(join(tmpdir(), "lite3rl-"));
+  using _socketDirectory = {
+    [Symbol.dispose]: () => rmSync(socketDirectory, { recursive: true, force: true }),
+  };
   const inputs = await unpackDemoPolicy(directory);
   const { obsStats } = inputs;
   const model = join(directory, "policy.onnx");
   const dataset = join(directory, "calib_obs.npy");
-  const socket = join(directory, "policy.sock");
+  const socket = join(socketDirectory, "policy.sock");
 
   await stage("export", "CPU", () => exportStage(inputs, model));
   await stage("collect", "CPU, MuJoCo simulation", () => collectStage(model, obsStats, dataset));
@@ -95,7 +105,7 @@ export async function runDemo(
     serveStage(model, obsStats, socket),
   );
   try {
-    const sides = { a: model, obsStats, dataset, samples: 0, seed: 0, timeoutMs: TIMEOUT_MS };
+    const sides = { a: model, obsStats, dataset, seed: 0, timeoutMs: TIMEOUT_MS };
     const walk = await stage("walk", "CPU, MuJoCo simulation, through the socket", () =>
       walkStage(socket, stop),
     );
@@ -116,6 +126,13 @@ export async function runDemo(
     await turnEventLoop();
     throw stop.requested ? new Lite3Error("CHECK_FAILED", "Interrupted") : error;
   }
+}
+
+function refuseSecond(directory: string): never {
+  throw new Lite3Error(
+    "BUSY",
+    `Another demo is running in ${quote(directory)}: wait for it, or choose another --output`,
+  );
 }
 
 async function exportStage(

@@ -19,8 +19,8 @@ export interface ServiceProcess {
 /** Starts this program again with `serve` and waits until it is ready. */
 export async function startService(flags: readonly string[]): Promise<ServiceProcess> {
   const program = Bun.isStandaloneExecutable ? [process.execPath] : [process.execPath, Bun.main];
-  const child = Bun.spawn([...program, "serve", ...flags], {
-    stdio: ["ignore", "pipe", "pipe"],
+  const child = Bun.spawn([...program, "serve", "--stop-with-stdin", ...flags], {
+    stdio: ["pipe", "pipe", "pipe"],
   });
   const errors = new Response(child.stderr).text();
   const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS);

@@ -14,7 +14,7 @@ import {
   pathValue,
 } from "../cli/command.ts";
 import { figure, passed, table } from "../cli/output.ts";
-import { compareSides, parityDocument } from "./compare_sides.ts";
+import { compareSides, parityDocument, SAMPLES } from "./compare_sides.ts";
 import type { Samples } from "./samples.ts";
 import type { Side } from "./sides.ts";
 
@@ -49,8 +49,8 @@ export default defineCommand({
     },
     samples: {
       value: "<n>",
-      help: "How many observations to generate without --dataset (default: 1024)",
-      schema: v.optional(integerValue(1, 1_000_000), 1024),
+      help: `How many observations to generate without --dataset (default: ${SAMPLES})`,
+      schema: v.optional(integerValue(1, 1_000_000)),
     },
     seed: {
       value: "<n>",

@@ -2,13 +2,23 @@
  * The same observations through two sides, and the statistics of their actions.
  */
 
-import { Lite3Error } from "../base/errors.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { LITE3_CONTRACT } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
 import { generateSamples, readSamples, type Samples } from "./samples.ts";
-import { modelPath, openEndpointSide, openFileSide, type Side, type SideOptions } from "./sides.ts";
+import {
+  isBackendName,
+  modelPath,
+  openEndpointSide,
+  openFileSide,
+  type Side,
+  type SideOptions,
+} from "./sides.ts";
+
+/** Observations that are generated where nothing else is said. */
+export const SAMPLES = 1024;
 
 export interface ParityOptions {
   readonly a: string;
@@ -16,7 +26,8 @@ export interface ParityOptions {
   readonly model?: string | undefined;
   readonly dataset?: string | undefined;
   readonly obsStats?: string | undefined;
-  readonly samples: number;
+  /** How many to generate; 1024 if absent. Not with `dataset`. */
+  readonly samples?: number | undefined;
   readonly seed: number;
   readonly timeoutMs: number;
 }
@@ -34,9 +45,11 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   if (endpoints === 2) {
     throw new Lite3Error(
       "USAGE",
-      "Cannot compare two endpoints: raw bytes do not say their sizes, name a model file as one side",
+      "Cannot compare two endpoints: raw bytes do not say their sizes, " +
+        "name a model file as one side",
     );
   }
+  checkUsed(options);
   const isRaw = endpoints > 0 || dataset !== undefined || obsStats !== undefined;
   const sideOptions: SideOptions = {
     model: options.model,
@@ -52,6 +65,12 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   using one = await open(first, second);
   using two = await open(second, first, one);
   checkSameSizes(one, two);
+  if (one.label === two.label) {
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot compare ${one.label} with itself: that could not fail, name another side`,
+    );
+  }
   const samples = await chooseSamples(options, one.observationSize);
   const answers = [
     await one.run(samples.data, samples.rows),
@@ -62,11 +81,27 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   return { sides: first === a ? [one, two] : [two, one], samples, comparison };
 }
 
+/** A flag that means nothing here is refused rather than ignored. */
+function checkUsed({ a, b, model, dataset, samples }: ParityOptions): void {
+  if (dataset !== undefined && samples !== undefined) {
+    throw new Lite3Error(
+      "USAGE",
+      "--samples is for generated observations, --dataset brings its own",
+    );
+  }
+  if (model !== undefined && !isBackendName(a) && !isBackendName(b)) {
+    throw new Lite3Error(
+      "USAGE",
+      `--model ${quote(model)} is for sides that are only a backend, ${quote(a)} and ${quote(b)} are not`,
+    );
+  }
+}
+
 async function chooseSamples(options: ParityOptions, width: number): Promise<Samples> {
   if (options.dataset !== undefined) return readSamples(options.dataset, width);
   const { obsStats } = options;
   const stats = obsStats === undefined ? undefined : await readObservationStats(obsStats);
-  return generateSamples(options.samples, width, options.seed, stats);
+  return generateSamples(options.samples ?? SAMPLES, width, options.seed, stats);
 }
 
 /** Joint names where the actions are as many as the Lite3's, else their indices. */

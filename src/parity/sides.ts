@@ -5,11 +5,15 @@
 
 import { existsSync } from "node:fs";
 import { Lite3Error, quote } from "../base/errors.ts";
+import { progress } from "../cli/output.ts";
 import type { Arithmetic } from "../runtime/backend.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
+
+/** Rows between two signs of progress. */
+const CHUNK_ROWS = 4096;
 
 const BACKENDS = { onnx: "onnx", emulated: "emulated", "emulated:fp16": "emulated" } as const;
 
@@ -70,7 +74,19 @@ export async function openFileSide(
       const input = Float32Array.from(observations);
       normalizer?.apply(input);
       const actions = new Float32Array(rows * backend.actionSize);
-      await backend.infer(input, actions, backend.createState(), rows);
+      const bar = progress(spec, rows);
+      for (let row = 0; row < rows; row += CHUNK_ROWS) {
+        const count = Math.min(CHUNK_ROWS, rows - row);
+        const { observationSize: from, actionSize: to } = backend;
+        await backend.infer(
+          input.subarray(row * from, (row + count) * from),
+          actions.subarray(row * to, (row + count) * to),
+          backend.createState(),
+          count,
+        );
+        bar.update(row + count);
+      }
+      bar.finish();
       return actions;
     },
     [Symbol.dispose]: () => backend[Symbol.dispose](),

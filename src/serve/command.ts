@@ -49,6 +49,10 @@ export default defineCommand({
       help: "Allow --tcp beyond loopback: whoever reaches the port gets actions",
       schema: switchValue(),
     },
+    stopWithStdin: {
+      help: "Stop when standard input ends, as it does when the program that started this one dies",
+      schema: switchValue(),
+    },
     warmup: {
       value: "<n>",
       help: "Inferences before the service is ready (default: 16)",
@@ -61,8 +65,8 @@ export default defineCommand({
     const onSignal = (): void => {
       stop.requested = true;
     };
-    process.on("SIGTERM", onSignal);
-    process.on("SIGINT", onSignal);
+    for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
+    if (flags.stopWithStdin) stopAtEndOfStdin(onSignal);
     using policy = await openPolicy(flags.model, flags.obsStats);
     const warmup = await warmUp(policy, flags.warmup);
     const listeners: Listener[] = [];
@@ -76,12 +80,21 @@ export default defineCommand({
       );
     } finally {
       for (const listener of listeners) listener[Symbol.dispose]();
-      process.off("SIGTERM", onSignal);
-      process.off("SIGINT", onSignal);
+      for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
+      process.stdin.destroy();
     }
     return undefined;
   },
 });
+
+/** SIGHUP too: it comes when the terminal of an ssh session goes away. */
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
+function stopAtEndOfStdin(stop: () => void): void {
+  process.stdin.on("end", stop);
+  process.stdin.on("error", stop);
+  process.stdin.resume();
+}
 
 function chooseAddresses(
   socket: string | undefined,

@@ -3,8 +3,8 @@
  * is not a socket is left alone. A lock file beside it keeps two starting services apart.
  */
 
-import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, type Stats } from "node:fs";
-import { libc } from "../../ffi/libc.ts";
+import { lstatSync, rmSync, type Stats } from "node:fs";
+import { takeLock } from "../../ffi/lock.ts";
 import {
   boundPort,
   closeSocket,
@@ -13,9 +13,6 @@ import {
   type SocketAddress,
 } from "../../ffi/socket.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
-
-/** sys/file.h: exclusive, and without waiting. */
-const LOCK_EX_NB = 2 | 4;
 
 export interface Listener extends Disposable {
   readonly fd: number;
@@ -35,7 +32,7 @@ export function openListener(address: SocketAddress): Listener {
 
 function openUnixListener(address: SocketAddress & { kind: "unix" }): Listener {
   const { path } = address;
-  const unlock = lock(`${path}.lock`, path);
+  const locked = lock(`${path}.lock`, path);
   try {
     removeStale(address);
     const fd = listenOn(address);
@@ -46,46 +43,31 @@ function openUnixListener(address: SocketAddress & { kind: "unix" }): Listener {
       [Symbol.dispose]() {
         closeSocket(fd);
         if (statOf(path)?.ino === ours) rmSync(path, { force: true });
-        unlock();
+        locked[Symbol.dispose]();
       },
     };
   } catch (error) {
-    unlock();
+    locked[Symbol.dispose]();
     throw error;
   }
 }
 
-/** Holds the lock file for as long as the service lives; the system frees it if it dies. */
-function lock(lockPath: string, path: string): () => void {
-  for (;;) {
-    const fd = openLock(lockPath, path);
-    if (libc.flock(fd, LOCK_EX_NB) !== 0) {
-      closeSync(fd);
-      throw live(path);
-    }
-    // Its last owner may have removed the file between the two calls: then it guards nothing.
-    if (statOf(lockPath)?.ino === fstatSync(fd).ino) {
-      return () => {
-        rmSync(lockPath, { force: true });
-        closeSync(fd);
-      };
-    }
-    closeSync(fd);
-  }
-}
-
-function openLock(lockPath: string, path: string): number {
+/** Held for as long as the service lives. */
+function lock(lockPath: string, path: string): Disposable {
+  let taken: Disposable | undefined;
   try {
-    const { O_CREAT, O_RDWR, O_NOFOLLOW } = constants;
-    return openSync(lockPath, O_CREAT | O_RDWR | O_NOFOLLOW, 0o600);
+    taken = takeLock(lockPath);
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
     throw new Lite3Error(
-      "NATIVE",
-      `Cannot listen on ${quote(path)}: cannot make its lock file (${(error as Error).message}), ` +
+      "CONFIG",
+      `Cannot listen on ${quote(path)}: no lock file can be made beside it (${code}), ` +
         "need an existing directory that may be written",
       { cause: error },
     );
   }
+  if (taken === undefined) throw live(path);
+  return taken;
 }
 
 function removeStale(address: SocketAddress & { kind: "unix" }): void {

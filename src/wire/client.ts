@@ -99,8 +99,9 @@ export interface ServiceSizes {
   readonly timeoutMs: number;
 }
 
-/** How long a service gets to send what it should not. */
+/** How long a service gets to send what it should not: this, or so many times its first answer. */
 const SILENCE_MS = 30;
+const SILENCE_ANSWERS = 5;
 
 /**
  * Makes sure, on a connection of its own, that the service takes observations and gives actions
@@ -121,10 +122,13 @@ export function probeService(address: SocketAddress, sizes: ServiceSizes): void 
   const observation = new Float32Array(sizes.observationSize);
   const action = new Float32Array(sizes.actionSize);
   try {
+    const started = performance.now();
     client.infer(observation, action);
-    if (client.hasBytes(SILENCE_MS)) throw refuse("it answers one observation with more bytes");
+    const answerMs = performance.now() - started;
+    const silenceMs = Math.min(sizes.timeoutMs, Math.max(SILENCE_MS, SILENCE_ANSWERS * answerMs));
+    if (client.hasBytes(silenceMs)) throw refuse("it answers one observation with more bytes");
     client.sendBytes(bytesOf(observation.subarray(1)));
-    if (client.hasBytes(SILENCE_MS)) throw refuse("it takes shorter observations");
+    if (client.hasBytes(silenceMs)) throw refuse("it takes shorter observations");
     client.infer(observation.subarray(0, 1), action);
   } catch (error) {
     const isOurs = error instanceof Lite3Error && !error.message.startsWith("Cannot use");

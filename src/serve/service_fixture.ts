@@ -3,13 +3,16 @@
  * is wrong on both sides of one implementation shows nowhere.
  */
 
-import { join } from "node:path";
 import { expect } from "bun:test";
-import { type Program, type Ran, start, TextStream } from "../cli/program_under_test.ts";
-import { openFile } from "../base/files.ts";
-import { readNpz } from "../formats/npz.ts";
+import {
+  type Program,
+  type Ran,
+  start,
+  type StartOptions,
+  TextStream,
+} from "../cli/program_fixture.ts";
+import { DEMO_POLICY, readGoldenActions } from "../policy/policy_fixture.ts";
 import { openPolicy } from "../runtime/open.ts";
-import { DEMO_POLICY, OBS_STATS } from "../cli/program_under_test.ts";
 
 export const OBSERVATION_BYTES = 45 * 4;
 export const ACTION_BYTES = 12 * 4;
@@ -29,7 +32,7 @@ const running = new Set<Service>();
 /** Starts `lite3rl serve` and waits until it is ready. */
 export async function startService(
   flags: readonly string[],
-  options: { cwd?: string } = {},
+  options: StartOptions = {},
 ): Promise<Service> {
   const program = start(["serve", ...flags], options);
   const stdout = new TextStream(program.stdout);
@@ -67,15 +70,15 @@ export interface Exchange {
 
 /** The 256 observations of the golden file and what the model answers to each. */
 export async function computeExchange(model: string): Promise<Exchange> {
-  using source = openFile(join(DEMO_POLICY, "golden.npz"));
-  const observations = (await readNpz(source)).get("obs")?.data as Float32Array;
-  using policy = await openPolicy(model, OBS_STATS);
+  const { observations } = await readGoldenActions();
+  using policy = await openPolicy(model, DEMO_POLICY.obsStats);
+  const { observationSize, actionSize } = policy;
   const state = policy.backend.createState();
   const requests: Uint8Array[] = [];
   const answers: Uint8Array[] = [];
-  for (let at = 0; at < observations.length; at += policy.observationSize) {
-    const observation = observations.slice(at, at + policy.observationSize);
-    const action = new Float32Array(policy.actionSize);
+  for (let at = 0; at < observations.length; at += observationSize) {
+    const observation = observations.slice(at, at + observationSize);
+    const action = new Float32Array(actionSize);
     await policy.act(observation, action, state);
     requests.push(new Uint8Array(observation.buffer));
     answers.push(new Uint8Array(action.buffer));

@@ -1,0 +1,34 @@
+/**
+ * Lock files: held by one process at a time, and freed by the system when that process dies.
+ */
+
+import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync } from "node:fs";
+import { libc } from "./libc.ts";
+
+/** sys/file.h: exclusive, and without waiting. */
+const LOCK_EX_NB = 2 | 4;
+
+/**
+ * Takes the lock, making its file if need be; undefined when another process has it. Throws what
+ * `openSync` throws when the file cannot be made. Disposing removes the file.
+ */
+export function takeLock(path: string): Disposable | undefined {
+  for (;;) {
+    const { O_CREAT, O_RDWR, O_NOFOLLOW } = constants;
+    const fd = openSync(path, O_CREAT | O_RDWR | O_NOFOLLOW, 0o600);
+    if (libc.flock(fd, LOCK_EX_NB) !== 0) {
+      closeSync(fd);
+      return undefined;
+    }
+    // Its last owner may have removed the file between the two calls: then it guards nothing.
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) {
+      return {
+        [Symbol.dispose]() {
+          rmSync(path, { force: true });
+          closeSync(fd);
+        },
+      };
+    }
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,208 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { runEpisode } from "../agent/episode.ts";
+import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { failed, OBS_STATS, type Program, start, TextStream } from "../cli/program_fixture.ts";
+import { createLite3 } from "../environment/lite3.ts";
+import { DEMO_POLICY } from "../policy/policy_fixture.ts";
+import { openPolicy } from "../runtime/open.ts";
+import { unpackDemoPolicy } from "./assets.ts";
+
+setDefaultTimeout(60_000);
+
+const directory = temporaryDirectory();
+const output = join(directory, "demo");
+const STAGES = ["export", "collect", "serve", "walk", "stand", "service", "parity"];
+
+const running: Program[] = [];
+
+/** Starts the demo as `lite3rl demo --output <directory>/<name>`. */
+function startDemo(name: string, flags: string[] = [], env: Record<string, string> = {}): Program {
+  const program = start(["demo", "--output", join(directory, name), ...flags], { env });
+  running.push(program);
+  return program;
+}
+
+/** The demo to its end; these run at once, because a walk is 10 s of waiting. */
+let ran: { status: number; json: Record<string, unknown>; stderr: string };
+const interrupted = { status: -1, stdout: "", last: "", isGroupGone: false };
+const second = { status: -1, stdout: "", stderr: "" };
+const failing = { status: -1, stdout: "", stderr: "" };
+/** So long that no socket can be made in it. */
+const deep = join(directory, "x".repeat(100));
+
+beforeAll(async () => {
+  const whole = async (): Promise<void> => {
+    const program = startDemo("demo", ["--json"]);
+    const [status, stdout, stderr] = await outcome(program);
+    ran = { status, json: JSON.parse(stdout) as Record<string, unknown>, stderr };
+  };
+  const cut = async (): Promise<void> => {
+    const program = startDemo("interrupted");
+    const stderr = new TextStream(program.stderr);
+    await stderr.until(/^serve +ok/m);
+    await conclude(startDemo("interrupted", ["--quiet"]), second);
+    // As a terminal does: to the whole process group, the service included.
+    process.kill(-program.pid, "SIGINT");
+    interrupted.status = await program.exited;
+    interrupted.last = (await stderr.rest()).trimEnd().split("\n").at(-1) ?? "";
+    interrupted.stdout = await program.stdout.text();
+    interrupted.isGroupGone = !isGroupAlive(program.pid);
+  };
+  const nowhere = async (): Promise<void> => {
+    mkdirSync(deep);
+    await conclude(startDemo("failing", ["--quiet"], { TMPDIR: deep }), failing);
+  };
+  await Promise.all([whole(), cut(), nowhere()]);
+});
+
+afterAll(() => {
+  for (const program of running) program.kill("SIGKILL");
+});
+
+const outcome = (program: Program) =>
+  Promise.all([program.exited, program.stdout.text(), program.stderr.text()]);
+
+async function conclude(program: Program, into: typeof second): Promise<void> {
+  [into.status, into.stdout, into.stderr] = await outcome(program);
+}
+
+function isGroupAlive(pid: number): boolean {
+  try {
+    return process.kill(-pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+describe("demo", () => {
+  const number = expect.any(Number);
+  const comparison = (evidence: string, b: unknown) => ({
+    mae: number,
+    max: number,
+    cosine: number,
+    perOutput: expect.any(Array),
+    worst: { sample: number, output: expect.any(String), error: number },
+    samples: 2048,
+    dataset: "calib_obs.npy",
+    requiredTolerance: { mae: number, max: number },
+    sides: { a: join(output, "policy.onnx"), b },
+    evidence: { a: "cpu", b: evidence },
+  });
+
+  test("carries the policy through every stage and gives its document", () => {
+    expect({ status: ran.status, json: ran.json }).toEqual({
+      status: 0,
+      json: {
+        ok: true,
+        version: expect.any(String),
+        stages: STAGES.map((name) => ({
+          name,
+          seconds: number,
+          ok: true,
+          ranOn: expect.stringMatching(/^CPU/),
+          detail: expect.any(String),
+        })),
+        walkedM: number,
+        falls: 0,
+        overruns: number,
+        stand: { driftM: number, feetDown: 4, durationS: 4 },
+        parity: comparison("emulation", `emulated (${join(output, "policy.onnx")})`),
+        service: comparison("unstated", expect.stringMatching(/^unix:.*\/policy\.sock$/)),
+        latencyUs: { p50: number, p99: number, max: number },
+        trajectorySha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+        page: join(output, "report.html"),
+        seconds: number,
+        notes: expect.arrayContaining([expect.stringContaining("No NPU and no robot took part")]),
+      },
+    });
+    const { walkedM, service, parity } = ran.json as {
+      walkedM: number;
+      service: { mae: number };
+      parity: { mae: number };
+    };
+    expect(walkedM).toBeWithin(5.4, 6.2);
+    expect(service.mae).toBe(0);
+    expect(parity.mae).toBeWithin(1e-6, 1e-3);
+  });
+
+  test("says on stderr how each stage went", () => {
+    // A slow machine also says how far it is: "collect: 1024 of 2048".
+    const lines = ran.stderr.split("\n").filter((line) => !/^\w+: \d+ of \d+$|^$/.test(line));
+    expect(lines.map((line) => /^(\w+) +ok +[\d.]+ m?s  \S/.exec(line)?.[1])).toEqual(STAGES);
+  });
+
+  test("leaves the files of a project behind, and no service", () => {
+    expect(readdirSync(output).sort()).toEqual([
+      "actor_config.yaml",
+      "calib_obs.npy",
+      "obs_stats.npz",
+      "policy.onnx",
+      "policy.pt",
+      "report.html",
+    ]);
+    expect(readFileSync(join(output, "report.html"), "utf8")).toStartWith("<!doctype html>");
+  });
+
+  test("walks the very trajectory that the policy walks in process", async () => {
+    using policy = await openPolicy(join(output, "policy.onnx"), OBS_STATS);
+    using environment = await createLite3({ command: [0.5, 0, 0] });
+    await runEpisode({ environment, policy, steps: 500, seed: 0, realTime: false });
+    expect(ran.json.trajectorySha256).toBe(environment.trajectoryHash());
+  });
+
+  test("stops at Ctrl-C with one line, and takes its service along", () => {
+    expect(interrupted).toEqual({
+      status: 1,
+      stdout: "",
+      last: "error: Interrupted",
+      isGroupGone: true,
+    });
+    expect(readdirSync(join(directory, "interrupted")).sort()).toEqual([
+      "actor_config.yaml",
+      "calib_obs.npy",
+      "obs_stats.npz",
+      "policy.onnx",
+      "policy.pt",
+    ]);
+  });
+
+  test("does not write where another demo is running", () => {
+    const place = join(directory, "interrupted");
+    expect(second).toEqual(
+      failed(7, `Another demo is running in "${place}": wait for it, or choose another --output`),
+    );
+  });
+
+  test("says why its service did not start", () => {
+    const socket = join(deep, "lite3rl-XXXXXX", "policy.sock");
+    const { stderr, ...rest } = failing;
+    expect({
+      ...rest,
+      stderr: stderr.replace(/lite3rl-\w{6}(?=.policy)/, "lite3rl-XXXXXX"),
+    }).toEqual(
+      failed(
+        7,
+        "The service ended with status 2 before it was ready: error: Cannot use socket path " +
+          `"${socket}": it has ${socket.length} bytes, a Unix socket's path has 1 to 107; ` +
+          "choose a shorter one",
+      ),
+    );
+    expect(readdirSync(deep)).toEqual([]);
+  });
+});
+
+test("unpackDemoPolicy() writes the embedded files as they are", async () => {
+  const place = join(directory, "inputs");
+  const paths = await unpackDemoPolicy(place);
+  expect(paths).toEqual({
+    checkpoint: join(place, "policy.pt"),
+    config: join(place, "actor_config.yaml"),
+    obsStats: join(place, "obs_stats.npz"),
+  });
+  for (const [name, path] of Object.entries(paths)) {
+    const original = DEMO_POLICY[name as keyof typeof DEMO_POLICY];
+    expect(readFileSync(path).equals(readFileSync(original))).toBe(true);
+  }
+});
