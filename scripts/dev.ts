@@ -28,19 +28,28 @@ if (!Object.hasOwn(SUBCOMMANDS, name)) {
   console.error(`usage:\n${list.join("\n")}`);
   process.exit(2);
 }
-installPackages();
+if (installPackages()) {
+  // This process has looked for node_modules before they were there, and remembers: begin again.
+  const again = Bun.spawn([process.execPath, ...process.argv.slice(1)], {
+    stdio: ["inherit", "inherit", "inherit"],
+  });
+  process.exit(await again.exited);
+}
 const { default: run } = (await import(`./dev/${name}.ts`)) as {
   default: (args: readonly string[]) => Promise<number>;
 };
 process.exitCode = await run(rest);
 
-/** `bun install` from the lockfile, unless node_modules was made from this very lockfile. */
-function installPackages(): void {
+/**
+ * `bun install` from the lockfile, unless node_modules was made from this very lockfile; says
+ * whether it installed anything.
+ */
+function installPackages(): boolean {
   const digest = createHash("sha256")
     .update(readFileSync(join(ROOT, "bun.lock")))
     .digest("hex");
   const mark = join(ROOT, "node_modules", ".lite3rl-lock");
-  if (existsSync(mark) && readFileSync(mark, "utf8") === digest) return;
+  if (existsSync(mark) && readFileSync(mark, "utf8") === digest) return false;
   console.error("installing packages …");
   const install = Bun.spawnSync([process.execPath, "install", "--frozen-lockfile"], {
     cwd: ROOT,
@@ -51,4 +60,5 @@ function installPackages(): void {
     process.exit(1);
   }
   writeFileSync(mark, digest);
+  return true;
 }
