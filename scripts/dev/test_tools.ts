@@ -2,7 +2,10 @@
  * For tests that need more than Bun: where the tool is, or a printed reason for the skip.
  */
 
-import { test } from "bun:test";
+import { describe, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT } from "./project.ts";
 import { type ToolName, toolVariable } from "./tools.ts";
 
 /** The tool's path; undefined means that the tests that need it are skipped. */
@@ -15,4 +18,15 @@ export function testWith(name: ToolName): typeof test {
   if (findTool(name) !== undefined) return test;
   console.error(`skipped: needs ${name}; bun run test installs it where it can`);
   return test.skip as typeof test;
+}
+
+/** Real files of other makers, which are not part of the project and not always beside it. */
+export const SHARED_DATA = join(ROOT, "..", "shared", "data");
+
+/** `describe`, or a skip that says which file is missing. */
+export function describeWithShared(file: string): typeof describe {
+  const path = join(SHARED_DATA, file);
+  if (existsSync(path)) return describe;
+  console.error(`skipped: needs shared/data/${file}, which is not part of the project`);
+  return describe.skip as typeof describe;
 }

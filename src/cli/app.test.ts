@@ -82,7 +82,7 @@ const REFUSED: readonly [argv: readonly string[], status: number, message: strin
   [
     ["agent", "--model", "x", "--command", "1,2"],
     2,
-    "--command needs three numbers such as 0.5,0,0, got 2 parts: 1,2",
+    "--command needs three numbers such as 0.5,0,0, got 1,2",
   ],
   [
     ["--quiet", "agent", "--model", "x.onnx", "--command", "-0.5,0,0", "--fast"],

@@ -127,14 +127,16 @@ export const durationValue = (): v.GenericSchema<unknown, number> =>
 export const vectorValue = (): v.GenericSchema<unknown, readonly [number, number, number]> =>
   v.pipe(
     textValue("three numbers such as 0.5,0,0"),
-    v.transform((text) => text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)))),
     v.check(
-      (parts) => parts.length === 3 && parts.every(Number.isFinite),
-      (issue) =>
-        `needs three numbers such as 0.5,0,0, got ${issue.input.length} parts: ${issue.input}`,
+      (text) => splitNumbers(text).length === 3 && splitNumbers(text).every(Number.isFinite),
+      (issue) => `needs three numbers such as 0.5,0,0, got ${issue.input}`,
     ),
-    v.transform(([x, y, z]) => [x, y, z] as readonly [number, number, number]),
+    v.transform((text) => splitNumbers(text) as unknown as readonly [number, number, number]),
   );
+
+function splitNumbers(text: string): number[] {
+  return text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
+}
 
 /** A switch: absent means false. */
 export const switchValue = (): v.GenericSchema<unknown, boolean> =>

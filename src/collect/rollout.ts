@@ -44,12 +44,15 @@ export async function rollOut(
   let observation = new Float32Array(width);
   let over = true;
   for (let sample = 0; sample < samples; sample++) {
-    if (over || step === stepsPer(EPISODE_S)) {
+    const isNewEpisode = over || step === stepsPer(EPISODE_S);
+    if (isNewEpisode || step % stepsPer(COMMAND_S) === 0) {
+      environment.setCommand?.(drawCommand(random));
+    }
+    if (isNewEpisode) {
       observation = Float32Array.from(await environment.reset(seed + episodes));
       episodes++;
       step = 0;
     }
-    if (step % stepsPer(COMMAND_S) === 0) environment.setCommand?.(drawCommand(random));
     observations.set(observation, sample * width);
     await actor.act(observation, action);
     const result = await environment.step(action);

@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json" with { type: "json" };
 import { present } from "../base/assert.ts";
@@ -175,8 +183,8 @@ describe("exportCheckpoint() refuses", () => {
     [
       "an output named like the input",
       { ...TINY, outputName: "obs" },
-      "UNSUPPORTED",
-      `Cannot export "${tiny}": ONNX Runtime refuses it: `,
+      "USAGE",
+      '--output-name "obs" is taken inside of the model, need another such as action',
     ],
   ];
   for (const [what, options, code, reason] of refused) {
@@ -191,14 +199,27 @@ describe("exportCheckpoint() refuses", () => {
     });
   }
 
+  test("an output that is one of the inputs, also by a link", async () => {
+    const copy = join(directory, "policy.pt");
+    copyFileSync(tiny, copy);
+    symlinkSync(copy, output);
+    const refusals = [copy, output].map((path) =>
+      refusalOf(() => exported({ ...TINY, checkpoint: copy, output: path })),
+    );
+    const refusal = (path: string) => {
+      const message = `Cannot write "${path}": it is the input "${copy}", name another output`;
+      return { code: "CONFIG", message } as const;
+    };
+    expect(await Promise.all(refusals)).toEqual([refusal(copy), refusal(output)]);
+    expect(readFileSync(copy)).toEqual(readFileSync(tiny));
+  });
+
   test("an output that is a directory", async () => {
     mkdirSync(output);
     expect([await refusalOf(() => exported(TINY)), readdirSync(directory)]).toEqual([
       {
-        code: "NATIVE",
-        message:
-          `Cannot write "${output}": something that is not a file has that name; ` +
-          "name a place that can be written with --output",
+        code: "CONFIG",
+        message: `Cannot write "${output}": it is a directory, name a file`,
       },
       ["policy.onnx"],
     ]);

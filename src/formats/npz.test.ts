@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { memorySource, openFile } from "../base/files.ts";
 import { failureOf, fuzzDecoder } from "./decoder_fixture.ts";
@@ -53,9 +52,9 @@ test("readNpz() gives arrays or FormatError for any damaged archive", async () =
   await fuzzDecoder(writeNpz({ mean: MEAN, count: COUNT }), read, { cases: 1000 });
 });
 
-const DEMO = join(import.meta.dir, "../../../shared/data/demo_policy");
+const DEMO = join(import.meta.dir, "../../fixtures/demo_policy");
 
-describe.skipIf(!existsSync(DEMO))("readNpz() on files that numpy wrote", () => {
+describe("readNpz() on files that numpy wrote", () => {
   test("golden.npz and obs_stats.npz", async () => {
     using golden = openFile(join(DEMO, "golden.npz"));
     using stats = openFile(join(DEMO, "obs_stats.npz"));

@@ -1,6 +1,7 @@
-import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { describeWithShared, SHARED_DATA } from "../../scripts/dev/test_tools.ts";
 import { failureOf, fuzzDecoder } from "./decoder_fixture.ts";
 import {
   DATA_TYPE,
@@ -231,18 +232,16 @@ test("decodeOnnx() gives a model or FormatError for any damaged file", async () 
   await fuzzDecoder(encodeOnnx(POLICY), roundTrip, { cases: 1500, seed: 2 });
 });
 
-const DATA = join(import.meta.dir, "../../../shared/data");
-
-describe.skipIf(!existsSync(DATA))("decodeOnnx() on files of real producers", () => {
+describeWithShared("lite3_policy.onnx")("decodeOnnx() on files of real producers", () => {
   for (const name of ["lite3_policy.onnx", "rknn/multiple_input_demo.onnx"]) {
     test(`${name} comes back byte for byte`, () => {
-      const bytes = readFileSync(join(DATA, name));
+      const bytes = readFileSync(join(SHARED_DATA, name));
       expect(Buffer.compare(encodeOnnx(decodeOnnx(bytes)), bytes)).toBe(0);
     });
   }
 
   test("the target policy is what the facts say", () => {
-    const model = decodeOnnx(readFileSync(join(DATA, "lite3_policy.onnx")));
+    const model = decodeOnnx(readFileSync(join(SHARED_DATA, "lite3_policy.onnx")));
     const { graph, irVersion, opsetImport, producerName } = model;
     expect({
       irVersion,

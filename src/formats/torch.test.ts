@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { memorySource, openFile } from "../base/files.ts";
 import { countingSource, failureOf, fuzzDecoder } from "./decoder_fixture.ts";
@@ -320,9 +319,9 @@ test("readTorch() gives a tree or FormatError for any damaged checkpoint", async
   await fuzzDecoder(pickle(root), loadTree, { cases: 2000, seed: 2 });
 });
 
-const DEMO = join(import.meta.dir, "../../../shared/data/demo_policy");
+const DEMO = join(import.meta.dir, "../../fixtures/demo_policy");
 
-describe.skipIf(!existsSync(DEMO))("readTorch() on files that torch wrote", () => {
+describe("readTorch() on files that torch wrote", () => {
   test("the two layouts of the demo policy hold the same actor", async () => {
     using plain = openFile(join(DEMO, "policy.pt"));
     using runner = openFile(join(DEMO, "policy_rsl_rl.pt"));

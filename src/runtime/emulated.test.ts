@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { describeWithShared, SHARED_DATA } from "../../scripts/dev/test_tools.ts";
 import { present } from "../base/assert.ts";
 import {
   decodeOnnx,
@@ -129,34 +130,29 @@ describe("openEmulated()", () => {
 });
 
 /** Made by rknn-toolkit2's simulator from data that is not part of the repository. */
-const SHARED = join(import.meta.dir, "../../../shared/data");
-const SIMULATOR = join(SHARED, "rknn/observations.fp16.simulator.npy");
-const isShared = existsSync(SIMULATOR);
+const SIMULATOR = "rknn/observations.fp16.simulator.npy";
 
-describe.skipIf(!isShared)(
-  `openEmulated() beside ${SIMULATOR}${isShared ? "" : ", absent"}`,
-  () => {
-    const floatsOf = (path: string) => toFloat32(readNpy(readFileSync(path)));
+describeWithShared(SIMULATOR)(`openEmulated() beside ${SIMULATOR}`, () => {
+  const floatsOf = (path: string) => toFloat32(readNpy(readFileSync(path)));
 
-    test("agrees with the toolkit's simulator", async () => {
-      using backend = await openEmulated(
-        decodeOnnx(readFileSync(join(SHARED, "lite3_policy.onnx"))),
-      );
-      const observations = floatsOf(join(SHARED, "rknn/observations.npy"));
-      const simulated = floatsOf(SIMULATOR);
-      const rows = observations.length / backend.observationSize;
-      const actions = new Float32Array(rows * backend.actionSize);
-      await backend.infer(observations, actions, backend.createState(), rows);
-      const errors = actions.map((x, i) => Math.abs(x - present(simulated[i])));
-      const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
-      const equal = errors.filter((error) => error === 0).length / errors.length;
-      expect(actions).toHaveLength(simulated.length);
-      expect(rows).toBeGreaterThan(100);
-      expect(equal).toBeGreaterThanOrEqual(0.98);
-      expect(mean).toBeLessThanOrEqual(5e-6);
-    });
-  },
-);
+  test("agrees with the toolkit's simulator", async () => {
+    using backend = await openEmulated(
+      decodeOnnx(readFileSync(join(SHARED_DATA, "lite3_policy.onnx"))),
+    );
+    const observations = floatsOf(join(SHARED_DATA, "rknn/observations.npy"));
+    const simulated = floatsOf(join(SHARED_DATA, SIMULATOR));
+    const rows = observations.length / backend.observationSize;
+    const actions = new Float32Array(rows * backend.actionSize);
+    await backend.infer(observations, actions, backend.createState(), rows);
+    const errors = actions.map((x, i) => Math.abs(x - present(simulated[i])));
+    const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+    const equal = errors.filter((error) => error === 0).length / errors.length;
+    expect(actions).toHaveLength(simulated.length);
+    expect(rows).toBeGreaterThan(100);
+    expect(equal).toBeGreaterThanOrEqual(0.98);
+    expect(mean).toBeLessThanOrEqual(5e-6);
+  });
+});
 
 test("tensorFloats() of the emulation are float16 values throughout", async () => {
   const { initializer = [] } = emulateFp16(modelOf(await demoNetwork())).graph;

@@ -5,6 +5,7 @@
 import { quantileSorted } from "simple-statistics";
 import * as v from "valibot";
 import { Lite3Error } from "../base/errors.ts";
+import { turnEventLoop } from "../base/event_loop.ts";
 import { notice } from "../base/log.ts";
 import { defineCommand, integerValue, pathValue, switchValue, textValue } from "../cli/command.ts";
 import { microseconds } from "../cli/output.ts";
@@ -68,7 +69,7 @@ export default defineCommand({
     for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
     if (flags.stopWithStdin) stopAtEndOfStdin(onSignal);
     using policy = await openPolicy(flags.model, flags.obsStats);
-    const warmup = await warmUp(policy, flags.warmup);
+    const warmup = await warmUp(policy, flags.warmup, stop);
     const listeners: Listener[] = [];
     try {
       for (const address of addresses) listeners.push(openListener(address));
@@ -126,20 +127,26 @@ interface WarmUp {
 }
 
 /** Runs the whole policy, normalizer included, on the mean observation. */
-async function warmUp(policy: Policy, count: number): Promise<WarmUp> {
+async function warmUp(
+  policy: Policy,
+  count: number,
+  stop: { readonly requested: boolean },
+): Promise<WarmUp> {
   const observation = new Float32Array(policy.observationSize);
   if (policy.normalizer !== undefined) observation.set(policy.normalizer.mean);
   const action = new Float32Array(policy.actionSize);
   const state = policy.backend.createState();
   const latenciesUs: number[] = [];
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < count && !stop.requested; i++) {
+    if (i % 1000 === 999) await turnEventLoop();
     const started = Bun.nanoseconds();
     await policy.act(observation, action, state);
     latenciesUs.push((Bun.nanoseconds() - started) / 1000);
   }
   const sorted = latenciesUs.sort((a, b) => a - b);
-  if (count === 0) return { count, p50Us: 0, maxUs: 0 };
-  return { count, p50Us: quantileSorted(sorted, 0.5), maxUs: sorted.at(-1) ?? 0 };
+  const [first] = sorted;
+  if (first === undefined) return { count: 0, p50Us: 0, maxUs: 0 };
+  return { count: sorted.length, p50Us: quantileSorted(sorted, 0.5), maxUs: sorted.at(-1) ?? 0 };
 }
 
 function ready(model: string, policy: Policy, listeners: readonly Listener[], warmup: WarmUp) {
