@@ -12,6 +12,7 @@ import { writeStateDict } from "../../src/formats/torch_fixture.ts";
 import { RawClient } from "../../src/wire/client.ts";
 import build from "./build.ts";
 import { BINARIES, NATIVE_BINARY, ROOT, run } from "./project.ts";
+import { makeVenv } from "./tools.ts";
 
 const FIXTURES = join(ROOT, "fixtures", "demo_policy");
 /** Widths of the checkpoint whose export is timed. */
@@ -26,6 +27,7 @@ export default async function bench(): Promise<number> {
   try {
     sizes();
     startUp(directory);
+    againstTorch(directory);
     await service(directory);
     time("demo, whole process", 1, 30_000, [NATIVE_BINARY, "demo", "--quiet"], directory);
   } finally {
@@ -75,10 +77,64 @@ function startUp(directory: string): void {
   ];
   time("--version", RUNS, 60, [NATIVE_BINARY, "--version"], directory);
   time(`export ${WIDTHS.join("-")}`, RUNS, 600, command, directory);
+  const huge = join(directory, "huge.pt");
+  writeFileSync(huge, randomCheckpoint(25_000_000));
+  const fromHuge = [NATIVE_BINARY, "export", huge, "--activation", "elu", "--output", "h.onnx"];
+  time("export from 100 MB", 3, 1000, fromHuge, directory);
   time(`export ${WIDTHS.join("-")} --no-check`, RUNS, 150, [...command, "--no-check"], directory);
 }
 
-function randomCheckpoint(): Uint8Array {
+/** The same network, exported by torch in a process of its own. */
+const TORCH_EXPORT = `
+import resource, torch
+sizes = [${WIDTHS.join(", ")}]
+layers = []
+for inputs, outputs in zip(sizes, sizes[1:]):
+    layers += [torch.nn.Linear(inputs, outputs), torch.nn.ELU()]
+model = torch.nn.Sequential(*layers[:-1]).eval()
+torch.onnx.export(model, (torch.zeros(1, sizes[0]),), "torch.onnx", opset_version=18, dynamo=False)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+`;
+
+/** Whole processes: torch.onnx.export, import included, against ours with and without its check. */
+function againstTorch(directory: string): void {
+  const python = makeVenv(join(ROOT, "scripts", "train", "requirements.txt"), ["--no-deps"]);
+  if ("missing" in python) {
+    line({ name: "export against torch.onnx.export", skipped: python.missing });
+    return;
+  }
+  writeFileSync(join(directory, "torch_export.py"), TORCH_EXPORT);
+  const checkpoint = join(directory, "large.pt");
+  const ours = [NATIVE_BINARY, "export", checkpoint, "--activation", "elu", "--output", "l.onnx"];
+  const runs = {
+    torch: [python.path, "-W", "ignore", "torch_export.py"],
+    checked: ours,
+    unchecked: [...ours, "--no-check"],
+  };
+  const [torch, checked, unchecked] = Object.values(runs).map((command) => {
+    const best = Array.from({ length: 3 }, () => measure(command, directory));
+    return { ms: Math.min(...best.map(({ ms }) => ms)), mb: best[0]?.mb ?? NaN };
+  }) as [Measure, Measure, Measure];
+  const name = "export against torch.onnx.export";
+  line({ name: `${name}, time`, ratio: checked.ms / torch.ms, budget: 1 / 2 });
+  line({ name: `${name}, time with --no-check`, ratio: unchecked.ms / torch.ms, budget: 1 / 10 });
+  line({ name: `${name}, memory`, ratio: checked.mb / torch.mb, budget: 1 / 2 });
+}
+
+interface Measure {
+  readonly ms: number;
+  /** Largest resident set, megabytes. */
+  readonly mb: number;
+}
+
+function measure(command: readonly string[], cwd: string): Measure {
+  const started = performance.now();
+  const { exitCode, resourceUsage, stderr } = Bun.spawnSync([...command], { cwd, stderr: "pipe" });
+  if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
+  return { ms: performance.now() - started, mb: (resourceUsage?.maxRSS ?? NaN) / 1e6 };
+}
+
+function randomCheckpoint(extra = 0): Uint8Array {
   const random = createRandom(1);
   const values = (count: number, scale: number): Float32Array =>
     Float32Array.from({ length: count }, () => random.normal() * scale);
@@ -90,7 +146,9 @@ function randomCheckpoint(): Uint8Array {
       [`actor.${2 * i}.bias`, { shape: [outputs], values: values(outputs, 0.1) }],
     ] as const;
   });
-  return writeStateDict(Object.fromEntries(tensors));
+  const critic = { shape: [extra], values: new Float32Array(extra) };
+  const beside = extra === 0 ? {} : { "critic.0.weight": critic };
+  return writeStateDict({ ...Object.fromEntries(tensors), ...beside });
 }
 
 /** Time to ready, and round trips through the socket against the same inference in process. */

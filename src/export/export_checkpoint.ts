@@ -101,9 +101,10 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
 
 /** The output shares its names with the input, the weights and the values between. */
 function checkOutputName({ graph }: OnnxModel, name: string): void {
-  const inside = (graph.node ?? []).flatMap(({ output }) => output ?? []).slice(0, -1);
-  const named = [...(graph.input ?? []), ...(graph.initializer ?? [])].map((value) => value.name);
-  if (name !== "" && ![...inside, ...named].includes(name)) return;
+  const computed = (graph.node ?? []).flatMap(({ output }) => output ?? []);
+  const given = [...(graph.input ?? []), ...(graph.initializer ?? [])].map((value) => value.name);
+  const count = [...computed, ...given].filter((taken) => taken === name).length;
+  if (name !== "" && count === 1) return;
   throw new Lite3Error(
     "USAGE",
     `--output-name ${quote(name)} is taken inside of the model, need another such as action`,
