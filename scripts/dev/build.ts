@@ -61,5 +61,6 @@ export default async function build(args: readonly string[]): Promise<number> {
     const took = ((performance.now() - started) / 1000).toFixed(1);
     console.error(`${outfile.slice(ROOT.length + 1)}: ${megabytes} MB, ${took} s`);
   }
+  rmSync(join(DIST, "mujoco.wasm"));
   return 0;
 }

@@ -5,6 +5,7 @@
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { notice } from "../base/log.ts";
+import { stopOnSignals } from "../base/stop.ts";
 import {
   defineCommand,
   durationValue,
@@ -107,12 +108,7 @@ export default defineCommand({
     if (steps > STEPS_MAX) {
       throw new Lite3Error("USAGE", `--duration is ${steps} steps, at most ${STEPS_MAX} are run`);
     }
-    const stop = { requested: false };
-    const onSignal = (): void => {
-      stop.requested = true;
-    };
-    process.once("SIGINT", onSignal);
-    process.once("SIGTERM", onSignal);
+    using stop = stopOnSignals();
     const bar = progress("agent", steps);
     const episode = await runEpisode({
       environment,

@@ -110,29 +110,23 @@ export function writeFileAtomic(path: string, bytes: Uint8Array | string): void 
  * inputs (links count): writing it would destroy what was given.
  */
 export function checkOutput(path: string, inputs: readonly (string | undefined)[]): void {
-  const place = statSync(path, { throwIfNoEntry: false });
-  if (place !== undefined && !place.isFile()) {
+  const refuse = (found: string): Lite3Error =>
+    new Lite3Error("CONFIG", `Cannot write ${quote(path)}: ${found}`);
+  let folder = dirname(path);
+  while (!existsSync(folder) && folder !== dirname(folder)) folder = dirname(folder);
+  if (existsSync(folder) && !statSync(folder).isDirectory()) {
+    throw refuse(`${quote(folder)} is a file, need a directory there`);
+  }
+  const place = existsSync(path) ? statSync(path) : undefined;
+  if (place === undefined) return;
+  if (!place.isFile()) {
     const found = place.isDirectory() ? "it is a directory" : "it is not a regular file";
-    throw new Lite3Error("CONFIG", `Cannot write ${quote(path)}: ${found}, name a file`);
+    throw refuse(`${found}, name a file`);
   }
-  const same = inputs.find((input) => {
-    const found = input === undefined ? undefined : statSync(input, { throwIfNoEntry: false });
-    return place !== undefined && found?.ino === place.ino && found.dev === place.dev;
-  });
-  if (same !== undefined) {
-    throw new Lite3Error(
-      "CONFIG",
-      `Cannot write ${quote(path)}: it is the input ${quote(same)}, name another output`,
-    );
-  }
-  for (let folder = dirname(path); ; folder = dirname(folder)) {
-    const found = existsSync(folder) ? statSync(folder) : undefined;
-    if (found?.isDirectory() || folder === dirname(folder)) return;
-    if (found !== undefined) {
-      throw new Lite3Error(
-        "CONFIG",
-        `Cannot write ${quote(path)}: ${quote(folder)} is a file, need a directory there`,
-      );
+  for (const input of inputs) {
+    const found = input !== undefined && existsSync(input) ? statSync(input) : undefined;
+    if (found?.ino === place.ino && found.dev === place.dev) {
+      throw refuse(`it is the input ${quote(input)}, name another output`);
     }
   }
 }

@@ -1,9 +1,14 @@
 /**
  * Words for people, on stderr: results go to stdout, so that output can be piped.
- * The command line sets the level once; nothing else in the program prints.
+ * The command line sets the level once. Written to the descriptor itself, since `console.error`
+ * paints everything red on a terminal.
  */
 
+import { writeSync } from "node:fs";
+import { styleText } from "node:util";
+
 let quiet = false;
+let sink: (line: string) => void = writeLine;
 
 /** `--quiet`: only warnings and errors from now on. */
 export function setQuiet(value: boolean): void {
@@ -16,10 +21,41 @@ export function isQuiet(): boolean {
 
 /** One line of progress or fact. */
 export function notice(message: string): void {
-  if (!quiet) console.error(message);
+  if (!quiet) say(message);
 }
 
 /** One line about something that will probably surprise; shown with --quiet too. */
 export function warn(message: string): void {
-  console.error(`warning: ${message}`);
+  say(`${paintError("yellow", "warning:")} ${message}`);
+}
+
+/** One line that says why the program fails. */
+export function complain(kind: "error" | "failed" | "bug", message: string): void {
+  say(`${paintError("red", `${kind}:`)} ${message}`);
+}
+
+function paintError(style: "red" | "yellow", text: string): string {
+  return styleText(style, text, { stream: process.stderr });
+}
+
+/** Gives every line to `write` instead of stderr, for those who want to see what is said. */
+export function redirectLog(write: ((line: string) => void) | undefined): void {
+  sink = write ?? writeLine;
+}
+
+function say(line: string): void {
+  sink(line);
+}
+
+function writeLine(line: string): void {
+  const bytes = new TextEncoder().encode(`${line}\n`);
+  for (let done = 0; done < bytes.length;) {
+    try {
+      done += writeSync(2, bytes, done);
+    } catch (error) {
+      // Nobody can be told that stderr is closed; a full pipe is waited for.
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return;
+      Bun.sleepSync(1);
+    }
+  }
 }

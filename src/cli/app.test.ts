@@ -159,7 +159,8 @@ describe("lite3rl --version and --help", () => {
         expect(help.stdout).toContain(text);
       }
       for (const [key, flag] of Object.entries(command.flags)) {
-        const name = `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+        const word = flag.isOnByDefault === true ? `no-${key}` : key;
+        const name = `--${word.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
         expect(help.stdout).toContain(`  ${[name, flag.value].filter(Boolean).join(" ")} `);
         expect(help.stdout).toContain(flag.help);
       }

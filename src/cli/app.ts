@@ -9,10 +9,10 @@ import * as v from "valibot";
 import { version } from "../../package.json" with { type: "json" };
 import { AssertionError } from "../base/assert.ts";
 import { ERROR_CODES, Lite3Error, quote } from "../base/errors.ts";
-import { setQuiet } from "../base/log.ts";
+import { complain, setQuiet } from "../base/log.ts";
 import { type Command, type CommandResult, flagName } from "./command.ts";
-import { paint, printResult } from "./output.ts";
-import { VERBS, type Verb } from "./verbs.ts";
+import { printResult } from "./output.ts";
+import { ABSENT, VERBS, type Verb } from "./verbs.ts";
 import { joinValues, spellSwitches } from "./words.ts";
 
 const GLOBAL_SWITCHES = {
@@ -31,7 +31,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function dispatch(argv: string[], json: boolean): Promise<number> {
+async function dispatch(given: string[], json: boolean): Promise<number> {
+  // `lite3rl help export` is `lite3rl export --help`.
+  const argv = given[0] === "help" ? [...given.slice(1), "--help"] : given;
   const word = argv.find((argument) => !argument.startsWith("-"));
   const wantsHelp = argv.includes("--help") || argv.includes("-h");
   if (word === undefined) {
@@ -72,7 +74,7 @@ function printVersion(json: boolean): void {
 function print(result: CommandResult, json: boolean): void {
   if (json) printResult(JSON.stringify(result.json, null, 2));
   else if (result.text !== "") printResult(result.text);
-  if (result.failure !== undefined) console.error(paint("red", `failed: ${result.failure}`));
+  if (result.failure !== undefined) complain("failed", result.failure);
 }
 
 function report(error: unknown, json: boolean): number {
@@ -88,11 +90,11 @@ function report(error: unknown, json: boolean): number {
     }
   }
   if (known) {
-    console.error(`error: ${message}`);
+    complain("error", message);
   } else {
     const kind = error instanceof AssertionError ? "assertion" : "unexpected error";
     const stack = error instanceof Error ? error.stack : undefined;
-    console.error(`bug (${kind}), please report it: ${stack ?? message}`);
+    complain("bug", `${kind}, please report it: ${stack ?? message}`);
   }
   return status;
 }
@@ -101,6 +103,10 @@ function findVerb(word: string): Verb {
   const plain = word.replace(/\.py$/, "");
   const verb = VERBS.find(({ name, aliases }) => name === plain || aliases.includes(plain));
   if (verb !== undefined) return verb;
+  const instead = ABSENT[plain];
+  if (instead !== undefined) {
+    throw new Lite3Error("UNSUPPORTED", `${quote(word)} is not in this version: ${instead}`);
+  }
   const known = VERBS.flatMap(({ name, aliases }) => [name, ...aliases]);
   throw new Lite3Error(
     "USAGE",
@@ -121,7 +127,13 @@ function createCli(loaded?: Command): CAC {
   }
   cli.globalCommand.helpCallback = (sections) => [
     { body: `lite3rl ${version}` },
-    ...sections.slice(1).filter(({ title }) => !title?.startsWith("For more info")),
+    ...sections
+      .slice(1)
+      .filter(({ title }) => !title?.startsWith("For more info"))
+      .map(({ title = "", body }) => ({
+        title: title === "Commands" ? "Verbs" : title,
+        body: body.replaceAll(/ +$/gm, "").replaceAll(" (default: true)", ""),
+      })),
   ];
   return cli;
 }
@@ -137,7 +149,8 @@ function describe(cli: CAC, command: Command): CacCommand {
     words.alias(`${alias}.py`);
   }
   for (const [key, flag] of Object.entries(command.flags)) {
-    words.option([flagName(key), flag.value].filter(Boolean).join(" "), flag.help);
+    const name = flag.isOnByDefault === true ? flagName(`no-${key}`) : flagName(key);
+    words.option([name, flag.value].filter(Boolean).join(" "), flag.help);
   }
   words.example(`  $ lite3rl ${command.example}`);
   words.action(() => {});

@@ -10,6 +10,8 @@ import * as v from "valibot";
 export interface Flag<S extends v.GenericSchema = v.GenericSchema> {
   readonly value?: string;
   readonly help: string;
+  /** A switch that is on unless `--no-…` is said. */
+  readonly isOnByDefault?: true;
   readonly schema: S;
 }
 

@@ -82,6 +82,13 @@ export function figure(value: number): string {
   return Number(value.toPrecision(3)).toExponential();
 }
 
+/** Three significant digits, rounded up: a limit of this size lets `value` pass. */
+export function figureAbove(value: number): string {
+  if (value === 0) return "0";
+  const unit = 10 ** (Math.floor(Math.log10(value)) - 2);
+  return figure(Math.ceil(value / unit) * unit);
+}
+
 export const metres = (value: number): string => `${value.toFixed(2)} m`;
 export const microseconds = (value: number): string =>
   value >= 10_000 ? `${(value / 1000).toFixed(1)} ms` : `${value.toFixed(0)} µs`;

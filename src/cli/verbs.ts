@@ -12,6 +12,14 @@ export interface Verb {
   load(): Promise<Command>;
 }
 
+/** Names of the blueprint that this version has nothing for, with what to do instead. */
+export const ABSENT: Readonly<Record<string, string>> = {
+  convert: "it does not convert to .rknn, serve and parity run the .onnx",
+  convert_to_rknn: "it does not convert to .rknn, serve and parity run the .onnx",
+  example_dummy_policy: "use lite3rl collect --policy random",
+  example_generate_dummy_policy: "lite3rl demo brings a policy, in lite3rl-demo/policy.pt",
+};
+
 export const VERBS: readonly Verb[] = [
   {
     name: "export",

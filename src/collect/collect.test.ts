@@ -117,6 +117,44 @@ describe("collect()", () => {
     expect(readFileSync(OBS_STATS)).toEqual(before);
   });
 
+  test("does not run a model without the statistics it was exported for", async () => {
+    const flags = ["--obs-stats", OBS_STATS, "--normalizer", "external"];
+    const external = await exportDemoPolicy(directory, "external.onnx", flags);
+    const obsStats = place("npz");
+    const asked = options({ policy: external, obsStats });
+    expect(await refusalOf(() => collect(asked))).toEqual({
+      code: "NOT_FOUND",
+      message:
+        `Cannot read "${obsStats}": there is no such file, and "${external}" expects ` +
+        "observations normalised by it; name the statistics it was trained with",
+    });
+    expect([existsSync(asked.output), existsSync(obsStats)]).toEqual([false, false]);
+  });
+
+  test("does not take statistics of its own for those a model was trained with", async () => {
+    const obsStats = place("npz");
+    await collect(options({ obsStats }));
+    const before = readFileSync(obsStats);
+    expect(await refusalOf(() => collect(options({ policy: model, obsStats })))).toEqual({
+      code: "CONFIG",
+      message:
+        `Cannot tell what "${obsStats}" is for: collect wrote it, and "${model}" may need other ` +
+        "statistics; name those it was trained with, or a new file",
+    });
+    expect(readFileSync(obsStats)).toEqual(before);
+  });
+
+  test("writes nothing when the model falls most of the time", async () => {
+    const asked = options({ policy: model, samples: 600 });
+    expect(await refusalOf(() => collect(asked))).toEqual({
+      code: "CHECK_FAILED",
+      message: expect.stringMatching(
+        /^The policy fell in \d+ of \d+ episodes, so nothing/,
+      ) as string,
+    });
+    expect(existsSync(asked.output)).toBe(false);
+  });
+
   test("never writes over foreign statistics, or what is no statistics at all", async () => {
     const text = place("npz");
     writeFileSync(text, "notes");

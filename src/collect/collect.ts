@@ -17,6 +17,7 @@ import {
   type TermCoverage,
   termCoverage,
 } from "./coverage.ts";
+import type { NormalizerUse } from "../policy/metadata.ts";
 import { readModel } from "../runtime/open.ts";
 import { isBuiltIn, openActor } from "./policies.ts";
 import { rollOut } from "./rollout.ts";
@@ -69,6 +70,13 @@ export async function collect(options: CollectOptions): Promise<CollectResult> {
     seed,
     bar.update,
   ).finally(bar.finish);
+  if (!isBuiltIn(policy) && falls > episodes / 2) {
+    throw new Lite3Error(
+      "CHECK_FAILED",
+      `The policy fell in ${falls} of ${episodes} episodes, so nothing was written: such a set is ` +
+        "not what the robot sees; does it need --obs-stats, or other ones?",
+    );
+  }
   const { observationSize, observationTerms } = environment;
   const shape = [samples, observationSize];
   writeFileAtomic(output, writeNpy({ dtype: "float32", shape, data: observations }));
@@ -95,43 +103,48 @@ interface StatsPlace {
 }
 
 /**
- * `--obs-stats` is the policy's normalizer where the file exists, as in serve and agent; where it
- * does not, or holds what this verb wrote before, the statistics of the samples go there.
+ * A model that may need statistics reads `--obs-stats`, as in serve and agent. For `random`,
+ * `stand` and a model with its normalizer folded in there is nothing to read: the statistics of
+ * the samples are written there, and again over what this verb wrote before.
  */
 async function placeStats(path: string | undefined, policy: string): Promise<StatsPlace> {
   if (path === undefined) return {};
-  const isModel = !isBuiltIn(policy);
-  if (!existsSync(path)) {
-    if (isModel) await checkNeedsNoStats(path, policy);
-    return { write: path };
-  }
-  if (await isOurs(path)) return { write: path };
-  if (!isModel) {
+  const exists = existsSync(path);
+  const isCollected = exists && (await isOurs(path));
+  const use = isBuiltIn(policy) ? "folded" : await normalizerUse(policy);
+  if (use === "folded") {
+    if (!exists || isCollected) return { write: path };
     throw new Lite3Error(
       "CONFIG",
       `Cannot write statistics to ${quote(path)}: it exists and collect did not write it, and ` +
         `--policy ${policy} needs no normalizer; name a new file`,
     );
   }
-  return { read: path };
-}
-
-/** A model that needs statistics must not run without them because their name was mistyped. */
-async function checkNeedsNoStats(path: string, policy: string): Promise<void> {
-  const { metadata } = await readModel(policy);
-  if (metadata?.normalizer === "external") {
+  if (exists && use === "none" && isCollected) {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot tell what ${quote(path)} is for: collect wrote it, and ${quote(policy)} may need ` +
+        "other statistics; name those it was trained with, or a new file",
+    );
+  }
+  if (exists) return { read: path };
+  if (use === "external") {
     throw new Lite3Error(
       "NOT_FOUND",
       `Cannot read ${quote(path)}: there is no such file, and ${quote(policy)} expects ` +
         "observations normalised by it; name the statistics it was trained with",
     );
   }
-  if (metadata?.normalizer !== "folded") {
-    warn(
-      `${path} does not exist: ${policy} acts on observations as they are, and their mean and ` +
-        "std are written there",
-    );
-  }
+  warn(
+    `${path} does not exist: ${policy} acts on observations as they are, and their mean and std ` +
+      "are written there",
+  );
+  return { write: path };
+}
+
+async function normalizerUse(policy: string): Promise<NormalizerUse> {
+  const { metadata } = await readModel(policy);
+  return metadata?.normalizer ?? "none";
 }
 
 async function isOurs(path: string): Promise<boolean> {

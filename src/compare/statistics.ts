@@ -5,6 +5,9 @@
 import { assert } from "../base/assert.ts";
 import { Lite3Error } from "../base/errors.ts";
 
+/** The blueprint's gate: MAE of RKNN against ONNX at most this. */
+export const MAE_GATE = 1e-3;
+
 export interface OutputDifference {
   readonly name: string;
   readonly mae: number;

@@ -41,7 +41,7 @@ beforeAll(async () => {
   const cut = async (): Promise<void> => {
     const program = startDemo("interrupted");
     const stderr = new TextStream(program.stderr);
-    await stderr.until(/^serve +ok/m);
+    await stderr.until(/^serve: ok/m);
     await conclude(startDemo("interrupted", ["--quiet"]), second);
     // As a terminal does: to the whole process group, the service included.
     process.kill(-program.pid, "SIGINT");
@@ -130,7 +130,7 @@ describe("demo", () => {
   test("says on stderr how each stage went", () => {
     // A slow machine also says how far it is: "collect: 1024 of 2048".
     const lines = ran.stderr.split("\n").filter((line) => !/^\w+: \d+ of \d+$|^$/.test(line));
-    expect(lines.map((line) => /^(\w+) +ok +[\d.]+ m?s  \S/.exec(line)?.[1])).toEqual(STAGES);
+    expect(lines.map((line) => /^(\w+): ok, [\d.]+ m?s$/.exec(line)?.[1])).toEqual(STAGES);
   });
 
   test("leaves the files of a project behind, and no service", () => {

@@ -46,7 +46,8 @@ export default defineCommand({
       schema: v.optional(wordValue(["fold", "external"])),
     },
     check: {
-      help: "--no-check: write without running the file in ONNX Runtime",
+      help: "Write without running the file in ONNX Runtime",
+      isOnByDefault: true,
       schema: v.optional(v.boolean(), true),
     },
   },

@@ -5,7 +5,7 @@
 
 import * as v from "valibot";
 import { describeEvidence } from "../compare/evidence.ts";
-import type { Comparison } from "../compare/statistics.ts";
+import { type Comparison, MAE_GATE } from "../compare/statistics.ts";
 import {
   defineCommand,
   durationValue,
@@ -13,13 +13,10 @@ import {
   numberValue,
   pathValue,
 } from "../cli/command.ts";
-import { figure, passed, table } from "../cli/output.ts";
+import { figure, figureAbove, passed, table } from "../cli/output.ts";
 import { compareSides, parityDocument, SAMPLES } from "./compare_sides.ts";
 import type { Samples } from "./samples.ts";
 import type { Side } from "./sides.ts";
-
-/** The blueprint's gate: MAE of RKNN against ONNX below this. */
-export const MAE_GATE = 1e-3;
 
 export default defineCommand({
   name: "parity",
@@ -29,7 +26,7 @@ export default defineCommand({
   flags: {
     model: {
       value: "<file>",
-      help: "The model where a side is only a backend's name (onnx, emulated)",
+      help: "For sides that are only a backend (default: build/policy.onnx, policy.onnx)",
       schema: v.optional(pathValue()),
     },
     dataset: {
@@ -99,7 +96,7 @@ function render(
     "",
     `cosine ${comparison.cosine.toFixed(7)}; worst is sample ${worst.sample}, ${worst.output}: ` +
       `${figure(worst.error)}`,
-    `would pass at --mae ${figure(comparison.mae)}; largest single error ${figure(comparison.max)}`,
+    `would pass at --mae ${figureAbove(comparison.mae)}; largest single error ${figure(comparison.max)}`,
     `MAE ${figure(comparison.mae)} against ${figure(gate)}: ${passed(pass)}`,
   ].join("\n");
 }

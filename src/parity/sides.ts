@@ -4,6 +4,7 @@
  */
 
 import { existsSync } from "node:fs";
+import { closest } from "fastest-levenshtein";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic } from "../runtime/backend.ts";
@@ -62,6 +63,15 @@ export async function openFileSide(
   path: string,
   options: SideOptions,
 ): Promise<Side> {
+  if (!existsSync(path) && !/[./]/.test(path)) {
+    const near = closest(path, Object.keys(BACKENDS));
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx file, ` +
+        `unix:PATH, tcp:HOST:PORT, or one of ${Object.keys(BACKENDS).join(", ")} ` +
+        `(the nearest is ${near})`,
+    );
+  }
   const file = await readModel(path);
   const backend = await openModel(file, isBackendName(spec) ? BACKENDS[spec] : "onnx");
   const normalizer = await normalizerFor(file, backend.observationSize, options);

@@ -170,7 +170,7 @@ describe("readObservationStats()", () => {
         code: "MALFORMED",
         message:
           `Cannot read observation statistics "${text}": ` +
-          'it begins with "mean,std\\n", need a zip archive',
+          'it begins with "mean,std\\n", need an .npz with mean and std',
       },
       { code: "NOT_FOUND", message: `Cannot read "${absent}": there is no such file, need a file` },
     ]);

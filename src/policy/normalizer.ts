@@ -8,6 +8,7 @@ import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.t
 import { openFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { type NpzArchive, openNpz } from "../formats/npz.ts";
+import { describeStart, isZip } from "../formats/zip.ts";
 import { toFloat32 } from "../formats/tensor.ts";
 
 /** The smallest divisor, from the blueprint's service: `np.maximum(obs_std, 1e-3)`. */
@@ -61,6 +62,9 @@ const STD_NAMES = ["std", "obs_std"];
 export function readObservationStats(path: string): Promise<ObservationStats> {
   return describeSource("Cannot read observation statistics", path, async () => {
     using source = openFile(path);
+    if (!isZip(source)) {
+      throw new FormatError(`${describeStart(source)}, need an .npz with mean and std`);
+    }
     const arrays = await openNpz(source);
     const mean = vector(arrays, MEAN_NAMES);
     const std = vector(arrays, STD_NAMES);

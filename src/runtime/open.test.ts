@@ -58,7 +58,7 @@ const external = { normalizer: "external", normalizerDigest: digest } as const;
 describe("chooseNormalizer()", () => {
   test("without statistics takes none, and says so unless they are folded in", async () => {
     const notice =
-      "policy.onnx: no normalizer known and no --obs-stats, observations go in as they are";
+      "warning: policy.onnx: no normalizer known and no --obs-stats, observations go in as they are";
     expect([
       await choose(fileWith({ normalizer: "folded" }), undefined),
       await choose(fileWith({ normalizer: "none" }), undefined),

@@ -8,7 +8,7 @@ import { extname } from "node:path";
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
-import { notice } from "../base/log.ts";
+import { notice, warn } from "../base/log.ts";
 import { decodeOnnx, type OnnxModel } from "../formats/onnx.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import {
@@ -60,7 +60,8 @@ export async function openPolicy(path: string, obsStats: string | undefined): Pr
   const file = await readModel(path);
   const backend = await openModel(file, "onnx");
   try {
-    return createPolicy(backend, await chooseNormalizer(file, backend.observationSize, obsStats));
+    const normalizer = await chooseNormalizer(file, backend.observationSize, obsStats);
+    return createPolicy(backend, normalizer, file.metadata?.normalizer);
   } catch (error) {
     backend[Symbol.dispose]();
     throw error;
@@ -86,9 +87,7 @@ export async function chooseNormalizer(
       );
     }
     if (use !== "folded") {
-      notice(
-        `${file.path}: no normalizer known and no --obs-stats, observations go in as they are`,
-      );
+      warn(`${file.path}: no normalizer known and no --obs-stats, observations go in as they are`);
     }
     return undefined;
   }

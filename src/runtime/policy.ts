@@ -5,12 +5,15 @@
 
 import { assert } from "../base/assert.ts";
 import { Lite3Error } from "../base/errors.ts";
+import type { NormalizerUse } from "../policy/metadata.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import type { Backend, PolicyState } from "./backend.ts";
 
 export interface Policy extends Disposable {
   readonly backend: Backend;
   readonly normalizer: Normalizer | undefined;
+  /** What the model's metadata says; `none` where it says nothing. */
+  readonly normalizerUse: NormalizerUse;
   readonly observationSize: number;
   readonly actionSize: number;
   /**
@@ -20,12 +23,17 @@ export interface Policy extends Disposable {
   act(observation: Float32Array, action: Float32Array, state: PolicyState): Promise<void>;
 }
 
-export function createPolicy(backend: Backend, normalizer?: Normalizer): Policy {
+export function createPolicy(
+  backend: Backend,
+  normalizer?: Normalizer,
+  normalizerUse: NormalizerUse = "none",
+): Policy {
   const { observationSize, actionSize } = backend;
   const normalised = new Float32Array(observationSize);
   return {
     backend,
     normalizer,
+    normalizerUse,
     observationSize,
     actionSize,
     async act(observation, action, state) {
@@ -33,6 +41,7 @@ export function createPolicy(backend: Backend, normalizer?: Normalizer): Policy 
       checkFinite("observation", observation, "MALFORMED");
       normalised.set(observation);
       normalizer?.apply(normalised);
+      checkFinite("normalised observation", normalised, "MALFORMED");
       await backend.infer(normalised, action, state, 1);
       checkFinite("action", action, "NATIVE");
     },

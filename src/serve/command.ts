@@ -7,6 +7,7 @@ import * as v from "valibot";
 import { Lite3Error } from "../base/errors.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { notice } from "../base/log.ts";
+import { type Stop, stopOnSignals } from "../base/stop.ts";
 import { defineCommand, integerValue, pathValue, switchValue, textValue } from "../cli/command.ts";
 import { microseconds } from "../cli/output.ts";
 import { openPolicy } from "../runtime/open.ts";
@@ -62,12 +63,8 @@ export default defineCommand({
   },
   async run(_positionals, flags, context) {
     const addresses = chooseAddresses(flags.socket, flags.tcp, flags.insecureNetwork);
-    const stop = { requested: false };
-    const onSignal = (): void => {
-      stop.requested = true;
-    };
-    for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
-    if (flags.stopWithStdin) stopAtEndOfStdin(onSignal);
+    using stop = stopOnSignals();
+    if (flags.stopWithStdin) stopAtEndOfStdin(stop);
     using policy = await openPolicy(flags.model, flags.obsStats);
     const warmup = await warmUp(policy, flags.warmup, stop);
     const listeners: Listener[] = [];
@@ -81,19 +78,15 @@ export default defineCommand({
       );
     } finally {
       for (const listener of listeners) listener[Symbol.dispose]();
-      for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
       process.stdin.destroy();
     }
     return undefined;
   },
 });
 
-/** SIGHUP too: it comes when the terminal of an ssh session goes away. */
-const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-
-function stopAtEndOfStdin(stop: () => void): void {
-  process.stdin.on("end", stop);
-  process.stdin.on("error", stop);
+function stopAtEndOfStdin(stop: Stop): void {
+  process.stdin.on("end", stop.request);
+  process.stdin.on("error", stop.request);
   process.stdin.resume();
 }
 
@@ -152,7 +145,7 @@ async function warmUp(
 function ready(model: string, policy: Policy, listeners: readonly Listener[], warmup: WarmUp) {
   const endpoints = listeners.map(({ address }) => describeAddress(address));
   const { backend, observationSize, actionSize } = policy;
-  const normalizer = policy.normalizer === undefined ? "none" : "obs-stats";
+  const normalizer = policy.normalizer === undefined ? policy.normalizerUse : "obs-stats";
   const latency =
     warmup.count === 0
       ? "no warm-up"
@@ -161,7 +154,7 @@ function ready(model: string, policy: Policy, listeners: readonly Listener[], wa
   return {
     text:
       `READY ${endpoints.join(" ")} · ${model} · ${observationSize} → ${actionSize} · ` +
-      `${backend.name} (${backend.arithmetic}) · ${latency}`,
+      `normalizer ${normalizer} · ${backend.name} (${backend.arithmetic}) · ${latency}`,
     json: {
       ready: true,
       endpoints,

@@ -1,0 +1,29 @@
+/**
+ * The wish to stop, by a signal: loops look at it between two steps. SIGHUP counts too: it comes
+ * when the terminal of an ssh session goes away.
+ */
+
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
+export interface Stop extends Disposable {
+  readonly requested: boolean;
+  request(): void;
+}
+
+/** Listens for signals until it is disposed of. */
+export function stopOnSignals(): Stop {
+  let requested = false;
+  const request = (): void => {
+    requested = true;
+  };
+  for (const signal of SIGNALS) process.on(signal, request);
+  return {
+    get requested() {
+      return requested;
+    },
+    request,
+    [Symbol.dispose]() {
+      for (const signal of SIGNALS) process.off(signal, request);
+    },
+  };
+}
