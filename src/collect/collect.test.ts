@@ -132,20 +132,22 @@ describe("collect()", () => {
   });
 
   test("does not take statistics of its own for those a model was trained with", async () => {
+    const unsaid = await exportDemoPolicy(directory, "unsaid.onnx", []);
     const obsStats = place("npz");
     await collect(options({ obsStats }));
     const before = readFileSync(obsStats);
-    expect(await refusalOf(() => collect(options({ policy: model, obsStats })))).toEqual({
+    expect(await refusalOf(() => collect(options({ policy: unsaid, obsStats })))).toEqual({
       code: "CONFIG",
       message:
-        `Cannot tell what "${obsStats}" is for: collect wrote it, and "${model}" may need other ` +
+        `Cannot tell what "${obsStats}" is for: collect wrote it, and "${unsaid}" may need other ` +
         "statistics; name those it was trained with, or a new file",
     });
     expect(readFileSync(obsStats)).toEqual(before);
   });
 
   test("writes nothing when the model falls most of the time", async () => {
-    const asked = options({ policy: model, samples: 600 });
+    const unsaid = await exportDemoPolicy(directory, "unsaid.onnx", []);
+    const asked = options({ policy: unsaid, samples: 600 });
     expect(await refusalOf(() => collect(asked))).toEqual({
       code: "CHECK_FAILED",
       message: expect.stringMatching(

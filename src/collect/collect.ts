@@ -73,8 +73,8 @@ export async function collect(options: CollectOptions): Promise<CollectResult> {
   if (!isBuiltIn(policy) && falls > episodes / 2) {
     throw new Lite3Error(
       "CHECK_FAILED",
-      `The policy fell in ${falls} of ${episodes} episodes, so nothing was written: such a set is ` +
-        "not what the robot sees; does it need --obs-stats, or other ones?",
+      `The policy fell in ${falls} of ${episodes} episodes, so nothing was written: such a set ` +
+        "is not what the robot sees; does it need --obs-stats, or other ones?",
     );
   }
   const { observationSize, observationTerms } = environment;
