@@ -59,7 +59,7 @@ const ORDER = [
   ["src/runtime", "src/environment"],
   ["src/compare", "src/report"],
   ["src/cli/command.ts", "src/cli/output.ts"],
-  ["src/export", "src/collect", "src/serve", "src/agent", "src/parity"],
+  ["src/export", "src/collect", "src/serve", "src/agent", "src/parity", "src/inspect"],
   ["src/demo"],
   ["src/cli"],
   ["src/main.ts"],

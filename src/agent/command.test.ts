@@ -277,11 +277,11 @@ describe("agent", () => {
     const asked = ["agent", "--connect", `unix:${path}`, "--fast", "--steps", "5"];
     expect((await run(asked)).status).toBe(0);
     const { status, stderr } = await own.stop();
-    // The probe's two observations, 16 to warm up, 5 steps.
+    // The probe's two observations, 16 to warm up, 5 steps; a connection for each.
     expect({ status, stderr }).toEqual({
       status: 0,
       stderr:
-        "stopped: 23 answers on 2 connections, 0 refused, 0 left in the middle of an observation\n",
+        "stopped: 23 answers on 3 connections, 0 refused, 0 left in the middle of an observation\n",
     });
   });
 });

@@ -46,9 +46,8 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
   const state = policy.backend.createState();
   const action = new Float32Array(policy.actionSize);
   let observation = await environment.reset(options.seed);
-  for (let i = 0; i < WARM_UP; i++) {
-    await policy.act(observation, action, policy.backend.createState());
-  }
+  const warm = policy.backend.createState();
+  for (let i = 0; i < WARM_UP; i++) await policy.act(observation, action, warm);
   Bun.gc(true);
 
   const trace: StepInfo[] = [];

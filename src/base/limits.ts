@@ -21,6 +21,14 @@ export const LIMITS = {
   pickleIntBytes: 1_024,
   /** Characters of a pickled global's name, which one opcode can repeat from the memo. */
   pickleNameLength: 1_000,
+  /** Classes and functions that one pickle names: real ones have some dozen. */
+  pickleGlobals: 10_000,
+  /** Code of a TorchScript policy that is read: with an LSTM, the longest class, some 20 kB. */
+  codeBytes: 1 << 20,
+  /** Brackets and blocks of TorchScript within each other, and calls within calls. */
+  codeDepth: 100,
+  /** Expressions read on the way through a TorchScript policy; an LSTM takes some hundred. */
+  codeSteps: 20_000,
   /** Dimensions of one tensor: numpy's own NPY_MAXDIMS. */
   tensorRank: 64,
   /** Nesting of protobuf messages: ONNX itself needs 6 outside control-flow graphs. */
@@ -31,8 +39,12 @@ export const LIMITS = {
   protobufElements: 1 << 26,
   /** Length of an .npy header; numpy's own refuses more than 10,000 characters too. */
   npyHeaderBytes: 10_000,
+  /** JSON at the end of a .rknn: names and shapes, one or two kilobytes in practice. */
+  rknnDocumentBytes: 4 << 20,
   /** Observation or action width: a policy's vector, not an image. */
   vectorWidth: 65_536,
+  /** Files of one directory that `inspect` opens: a training run leaves some hundred. */
+  inspectEntries: 1_000,
   /** Connections one service holds: each costs two buffers and a file descriptor. */
   connections: 1_024,
   /** `sun_path` holds 108 bytes with its terminating zero (unix(7)). */

@@ -73,9 +73,9 @@ const REFUSED: readonly [argv: readonly string[], status: number, message: strin
   [["export", "--", "-none.pt"], 3, 'Cannot read "-none.pt": there is no such file, need a file'],
   [["export", "none.pt"], 3, 'Cannot read "none.pt": there is no such file, need a file'],
   [
-    ["export", "none.pt", "--normalizer", "drop"],
+    ["export", "none.pt", "--normalizer", "keep"],
     2,
-    '--normalizer needs one of fold, external, got "drop"',
+    '--normalizer needs one of fold, external, drop, got "keep"',
   ],
   [["parity"], 2, `parity needs <a> <b>, for example: ${PARITY}`],
   [["collect"], 2, `collect needs --policy, for example: ${COLLECT}`],

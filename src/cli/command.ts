@@ -136,6 +136,16 @@ export const vectorValue = (): v.GenericSchema<unknown, readonly [number, number
     v.transform((text) => splitNumbers(text) as unknown as readonly [number, number, number]),
   );
 
+/** `256,128,64`: whole numbers above zero. */
+export const sizesValue = (): v.GenericSchema<unknown, readonly number[]> =>
+  v.pipe(
+    textValue("whole numbers such as 256,128"),
+    v.transform((text) => text.split(",").map(Number)),
+    v.check(
+      (sizes) => sizes.every((size) => Number.isSafeInteger(size) && size > 0),
+      "needs whole numbers such as 256,128",
+    ),
+  );
 function splitNumbers(text: string): number[] {
   return text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
 }

@@ -52,6 +52,12 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../parity/command.ts")).default,
   },
   {
+    name: "inspect",
+    aliases: [],
+    summary: "Say what a checkpoint, model or array file is, and what can be done with it",
+    load: async () => (await import("../inspect/command.ts")).default,
+  },
+  {
     name: "demo",
     aliases: [],
     summary: "Carry the built-in policy through every stage, to a walking robot and a report",

@@ -12,6 +12,8 @@ import { openPolicy } from "../runtime/open.ts";
 export interface Actor extends Disposable {
   readonly label: string;
   act(observation: Float32Array, action: Float32Array): void | Promise<void>;
+  /** A new episode begins: a recurrent policy forgets the last one. */
+  reset?(): void;
 }
 
 const BUILT_IN = ["random", "stand"] as const;
@@ -86,10 +88,11 @@ async function modelActor(
         `${policy.actionSize}, the environment needs ${observationSize} → ${actionSize}`,
     );
   }
-  const state = policy.backend.createState();
+  let state = policy.backend.createState();
   return {
     label: path,
     act: (observation, action) => policy.act(observation, action, state),
+    reset: () => void (state = policy.backend.createState()),
     [Symbol.dispose]: () => policy[Symbol.dispose](),
   };
 }

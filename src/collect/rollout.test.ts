@@ -48,12 +48,16 @@ function counting(controlPeriodMs: number, fallAfter = Infinity): Environment & 
   };
 }
 
-function recording(): Actor & { readonly seen: number[][] } {
+/** `resets` are how many observations it had seen at each. */
+function recording(): Actor & { readonly seen: number[][]; readonly resets: number[] } {
   const seen: number[][] = [];
+  const resets: number[] = [];
   return {
     seen,
+    resets,
     label: "recording",
     act: (observation) => void seen.push([...observation]),
+    reset: () => void resets.push(seen.length),
     [Symbol.dispose]() {},
   };
 }
@@ -83,9 +87,10 @@ describe("rollOut()", () => {
       falls: 2,
     });
     expect(actor.seen).toEqual(expected);
-    expect({ done, seeds: environment.seeds }).toEqual({
+    expect({ done, seeds: environment.seeds, resets: actor.resets }).toEqual({
       done: [1, 2, 3, 4, 5, 6, 7],
       seeds: [10, 11, 12],
+      resets: [0, 3, 6],
     });
   });
 

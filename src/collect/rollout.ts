@@ -50,6 +50,7 @@ export async function rollOut(
     }
     if (isNewEpisode) {
       observation = Float32Array.from(await environment.reset(seed + episodes));
+      actor.reset?.();
       episodes++;
       step = 0;
     }

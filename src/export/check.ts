@@ -7,9 +7,8 @@ import { present } from "../base/assert.ts";
 import { Lite3Error } from "../base/errors.ts";
 import { createRandom } from "../base/random.ts";
 import type { OnnxModel } from "../formats/onnx.ts";
-import { evaluate, type Network } from "../policy/network.ts";
+import { createNetworkState, evaluate, type Network, recurrentLayer } from "../policy/network.ts";
 import { openOnnx } from "../runtime/onnx.ts";
-import { policyShape } from "../runtime/policy_shape.ts";
 
 /** Largest difference allowed, relative to the sample's largest action where that is above 1. */
 export const TOLERANCE = 1e-5;
@@ -31,12 +30,17 @@ export async function checkExport(
   using backend = await openOnnx(bytes, model);
   const observations = plausibleObservations(network, SAMPLES);
   const actions = new Float32Array(SAMPLES * network.actionSize);
-  await backend.infer(observations, actions, backend.createState(), SAMPLES);
-  if (policyShape(model).dynamicBatch) {
-    // A second way through a dynamic graph: one at a time must be the same as all together.
-    const { observationSize, actionSize } = network;
-    const one = actions.subarray(0, actionSize);
-    await backend.infer(observations.subarray(0, observationSize), one, backend.createState(), 1);
+  const { observationSize, actionSize } = network;
+  if (recurrentLayer(network) === undefined) {
+    await backend.infer(observations, actions, backend.createState(), SAMPLES);
+  }
+  // One at a time: a dynamic graph goes another way, and a recurrent one remembers.
+  const state = backend.createState();
+  for (let row = 0; row < SAMPLES; row++) {
+    if (recurrentLayer(network) === undefined && row > 0) break;
+    const observation = observations.subarray(row * observationSize, (row + 1) * observationSize);
+    const action = actions.subarray(row * actionSize, (row + 1) * actionSize);
+    await backend.infer(observation, action, state, 1);
   }
   const max = largestDifference(network, observations, actions);
   if (!(max <= TOLERANCE)) {
@@ -68,10 +72,11 @@ function largestDifference(
   actions: Float32Array,
 ): number {
   const { observationSize, actionSize } = network;
+  const state = createNetworkState(network);
   let max = 0;
   for (let row = 0; row * actionSize < actions.length; row++) {
     const from = row * observationSize;
-    const expected = evaluate(network, observations.subarray(from, from + observationSize));
+    const expected = evaluate(network, observations.subarray(from, from + observationSize), state);
     const scale = expected.reduce((size, value) => Math.max(size, Math.abs(value)), 1);
     expected.forEach((value, i) => {
       const difference = Math.abs(value - present(actions[row * actionSize + i])) / scale;

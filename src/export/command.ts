@@ -4,9 +4,22 @@
 
 import { basename, extname } from "node:path";
 import * as v from "valibot";
-import { defineCommand, pathValue, switchValue, textValue, wordValue } from "../cli/command.ts";
+import {
+  defineCommand,
+  integerValue,
+  numberValue,
+  pathValue,
+  sizesValue,
+  switchValue,
+  textValue,
+  wordValue,
+} from "../cli/command.ts";
 import { figure, seconds } from "../cli/output.ts";
+import { LIMITS } from "../base/limits.ts";
+import { LAYOUT_NAMES } from "../policy/layouts/detect.ts";
 import { exportCheckpoint } from "./export_checkpoint.ts";
+
+const sizeValue = v.optional(integerValue(1, LIMITS.vectorWidth));
 
 export default defineCommand({
   name: "export",
@@ -42,8 +55,40 @@ export default defineCommand({
     },
     normalizer: {
       value: "<how>",
-      help: "What becomes of --obs-stats: fold it in, or leave it external (default: fold)",
-      schema: v.optional(wordValue(["fold", "external"])),
+      help: "The checkpoint's or --obs-stats: fold it in, external, or drop (default: fold)",
+      schema: v.optional(wordValue(["fold", "external", "drop"])),
+    },
+    normalizerEps: {
+      value: "<eps>",
+      help: "What the checkpoint's normalizer adds to its spread: rsl_rl 0.01, rl_games 1e-5",
+      schema: v.optional(numberValue(0, 1)),
+    },
+    layout: {
+      value: "<name>",
+      help: `Where the weights come from, if the keys do not tell: ${LAYOUT_NAMES.join(", ")}`,
+      schema: v.optional(textValue("a layout")),
+    },
+    actor: {
+      value: "<prefix>",
+      help: "Prefix of the actor's keys, where several networks could be it",
+      schema: v.optional(textValue("a prefix of keys")),
+    },
+    outputActivation: {
+      value: "<name>",
+      help: "Activation after the last layer (default: none)",
+      schema: v.optional(textValue("an activation")),
+    },
+    distribution: {
+      value: "<name>",
+      help: "gaussian, beta or none, where the last layer may give two numbers per action",
+      schema: v.optional(wordValue(["gaussian", "beta", "none"])),
+    },
+    obsDim: { value: "<n>", help: "Width that the observation must have", schema: sizeValue },
+    actDim: { value: "<n>", help: "Width that the action must have", schema: sizeValue },
+    hiddenSizes: {
+      value: "<a,b,c>",
+      help: "Widths that the hidden layers must have",
+      schema: v.optional(sizesValue()),
     },
     check: {
       help: "Write without running the file in ONNX Runtime",
@@ -53,7 +98,14 @@ export default defineCommand({
   },
   async run([checkpoint = ""], flags) {
     const output = flags.output ?? `${basename(checkpoint, extname(checkpoint))}.onnx`;
-    const result = await exportCheckpoint({ ...flags, checkpoint, output });
+    const result = await exportCheckpoint({
+      ...flags,
+      checkpoint,
+      output,
+      normalizerEpsilon: flags.normalizerEps,
+      observationSize: flags.obsDim,
+      actionSize: flags.actDim,
+    });
     const { check } = result;
     const checked =
       check === null

@@ -57,8 +57,8 @@ const exported = async (options: Options): Promise<ExportResult> =>
   (await exportAloud(options)).result;
 
 const NO_STATS =
-  "no --obs-stats: if the policy was trained on normalised observations, " +
-  "give them here or to serve";
+  "no normalizer in the checkpoint: if it was trained on normalised observations, " +
+  "give --obs-stats here or to serve";
 
 describe("exportCheckpoint()", () => {
   test("writes the file and says what it is", async () => {
@@ -76,6 +76,8 @@ describe("exportCheckpoint()", () => {
         parameters: 13,
         activation: "elu",
         normalizer: "none",
+        obsStats: null,
+        modelYaml: null,
         dynamicBatch: false,
         check: {
           max: expect.any(Number) as number,
@@ -178,7 +180,7 @@ describe("exportCheckpoint() refuses", () => {
       "a normalizer without statistics",
       { ...TINY, normalizer: "external" },
       "USAGE",
-      "--normalizer external needs --obs-stats obs_stats.npz",
+      "--normalizer external: the checkpoint has none, it needs --obs-stats obs_stats.npz",
     ],
     [
       "an output named like the input",
@@ -213,6 +215,24 @@ describe("exportCheckpoint() refuses", () => {
     expect(await Promise.all(refusals)).toEqual([refusal(copy), refusal(output)]);
     expect(readFileSync(copy)).toEqual(readFileSync(tiny));
   });
+
+  const gru = join(import.meta.dir, "../../fixtures/checkpoints/rsl_rl_4_0_gru.pt");
+  const taken: readonly [what: string, options: Options, name: string][] = [
+    ["a weight's", TINY, "actor.0.weight"],
+    ["an inner value's", TINY, "actor.0/Gemm"],
+    ["the state's input", { ...TINY, checkpoint: gru, activation: "swish" }, "h_in"],
+    ["the state's output", { ...TINY, checkpoint: gru, activation: "swish" }, "h_out"],
+  ];
+  for (const [what, options, outputName] of taken) {
+    test(`an output name that is taken: ${what}`, async () => {
+      expect(await refusalOf(() => exported({ ...options, outputName }))).toEqual({
+        code: "USAGE",
+        message:
+          `--output-name "${outputName}" is taken inside of the model, ` +
+          "need another such as action",
+      });
+    });
+  }
 
   test("an output that is a directory", async () => {
     mkdirSync(output);

@@ -5,30 +5,30 @@
 import { version } from "../../package.json" with { type: "json" };
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, sha256, writeFileAtomic } from "../base/files.ts";
-import { notice, warn } from "../base/log.ts";
-import { decodeOnnx, encodeOnnx, type OnnxModel } from "../formats/onnx.ts";
-import { parseActivation } from "../policy/activation.ts";
-import { readActorConfig } from "../policy/config.ts";
-import type { NormalizerUse } from "../policy/metadata.ts";
-import { describeWidths, type Network, parameterCount } from "../policy/network.ts";
+import { warn } from "../base/log.ts";
 import {
-  checkStatsSize,
-  createNormalizer,
-  type Normalizer,
-  readObservationStats,
-} from "../policy/normalizer.ts";
-import { readCheckpoint } from "../policy/read_checkpoint.ts";
+  contradictions,
+  encodeContract,
+  findTrainedContract,
+  writeModelYaml,
+} from "../policy/contract_yaml.ts";
+import { decodeOnnx, encodeOnnx, type OnnxModel } from "../formats/onnx.ts";
+import { type Activation, parseActivation } from "../policy/activation.ts";
+import type { NormalizerUse } from "../policy/metadata.ts";
+import { describeWidths, parameterCount } from "../policy/network.ts";
+import { type CheckpointHints, readCheckpoint } from "../policy/read_checkpoint.ts";
 import { networkToOnnx } from "../policy/to_onnx.ts";
 import { checkExport, type ExportCheck, TOLERANCE } from "./check.ts";
+import { type NormalizerChoice, placeNormalizer, writePlacedStats } from "./place_normalizer.ts";
 
-export interface ExportOptions {
+export interface ExportOptions extends Omit<CheckpointHints, "activation" | "outputActivation"> {
   readonly checkpoint: string;
   readonly output: string;
-  readonly config?: string | undefined;
   readonly activation?: string | undefined;
+  readonly outputActivation?: string | undefined;
   readonly obsStats?: string | undefined;
-  /** What becomes of `obsStats`; `fold` unless said otherwise. */
-  readonly normalizer?: "fold" | "external" | undefined;
+  /** What becomes of the normalizer; `fold` unless said otherwise. */
+  readonly normalizer?: NormalizerChoice | undefined;
   readonly outputName: string;
   readonly dynamicBatch: boolean;
   /** Run the file in ONNX Runtime before it is written. */
@@ -45,6 +45,10 @@ export interface ExportResult {
   readonly parameters: number;
   readonly activation: string;
   readonly normalizer: NormalizerUse;
+  /** Statistics written beside the ONNX, which the service needs. */
+  readonly obsStats: string | null;
+  /** The contract of the training run beside the ONNX, where the run left one. */
+  readonly modelYaml: string | null;
   readonly dynamicBatch: boolean;
   readonly check: (ExportCheck & { readonly tolerance: number; readonly evidence: "cpu" }) | null;
   readonly seconds: number;
@@ -55,14 +59,15 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
   const started = performance.now();
   const { checkpoint: path, output, dynamicBatch, outputName } = options;
   checkOutput(output, [path, options.config, options.obsStats]);
-  const config = options.config === undefined ? undefined : readActorConfig(options.config);
-  const activation =
-    options.activation === undefined
-      ? undefined
-      : parseActivation(options.activation, "--activation");
-  const checkpoint = await readCheckpoint(path, { config, activation });
-  const placed = await placeNormalizer(checkpoint.network, options.obsStats, options.normalizer);
+  const checkpoint = await readCheckpoint(path, {
+    ...options,
+    activation: named(options.activation, "--activation"),
+    outputActivation: named(options.outputActivation, "--output-activation"),
+  });
+  const { obsStats, normalizer: choice } = options;
+  const placed = await placeNormalizer(checkpoint, { obsStats, choice, output });
   const { network } = placed;
+  const trained = findTrainedContract(path);
   const model = networkToOnnx(network, {
     outputName,
     dynamicBatch,
@@ -73,17 +78,26 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
       normalizer: placed.use,
       ...(placed.digest === undefined ? {} : { normalizerDigest: placed.digest }),
       toolVersion: version,
+      ...(trained === undefined ? {} : { contract: encodeContract(trained) }),
     },
   });
   checkOutputName(model, outputName);
   const bytes = encodeOnnx(model);
+  if (trained !== undefined) {
+    for (const sentence of contradictions(trained, network)) warn(`${trained.path}: ${sentence}`);
+  }
   const check = options.check
     ? await describeSource("Cannot export", path, () =>
         checkExport(bytes, decodeOnnx(bytes), network),
       )
     : undefined;
   if (check === undefined) warn(`${output} was not run in ONNX Runtime (--no-check)`);
+  if (checkpoint.activation === "selu") {
+    warn("selu does not run on the NPU: conversion will refuse this policy, train with elu");
+  }
   writeFileAtomic(output, bytes);
+  writePlacedStats(placed);
+  const modelYaml = trained && writeModelYaml(trained, output);
   return {
     output,
     bytes: bytes.length,
@@ -93,10 +107,16 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
     parameters: parameterCount(network),
     activation: checkpoint.activation,
     normalizer: placed.use,
+    obsStats: placed.stats?.path ?? null,
+    modelYaml: modelYaml ?? null,
     dynamicBatch,
     check: check === undefined ? null : { ...check, tolerance: TOLERANCE, evidence: "cpu" },
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+function named(activation: string | undefined, flag: string): Activation | undefined {
+  return activation === undefined ? undefined : parseActivation(activation, flag);
 }
 
 /** The output shares its names with the input, the weights and the values between. */
@@ -109,36 +129,4 @@ function checkOutputName({ graph }: OnnxModel, name: string): void {
     "USAGE",
     `--output-name ${quote(name)} is taken inside of the model, need another such as action`,
   );
-}
-
-interface PlacedNormalizer {
-  readonly network: Network;
-  readonly use: NormalizerUse;
-  readonly digest?: string;
-}
-
-/** Folds the statistics into the network, or records which ones it needs outside. */
-async function placeNormalizer(
-  network: Network,
-  obsStats: string | undefined,
-  how: "fold" | "external" | undefined,
-): Promise<PlacedNormalizer> {
-  if (obsStats === undefined) {
-    if (how !== undefined) {
-      throw new Lite3Error("USAGE", `--normalizer ${how} needs --obs-stats obs_stats.npz`);
-    }
-    notice(
-      "no --obs-stats: if the policy was trained on normalised observations, give them here or to serve",
-    );
-    return { network, use: "none" };
-  }
-  const stats = await readObservationStats(obsStats);
-  checkStatsSize(stats, obsStats, network.observationSize);
-  const normalizer = createNormalizer(stats);
-  if (how === "external") return { network, use: "external", digest: normalizer.digest };
-  return { network: foldNormalizer(network, normalizer), use: "folded" };
-}
-
-function foldNormalizer(network: Network, { mean, divisor }: Normalizer): Network {
-  return { ...network, layers: [{ kind: "normalize", mean, divisor }, ...network.layers] };
 }

@@ -58,7 +58,7 @@ export function countingSource(bytes: Uint8Array): ByteSource & {
 }
 
 /** One to four changed bytes, sometimes a cut end or a repeated piece as well. */
-function damage(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
+export function damage(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
   let damaged = Uint8Array.from(bytes);
   for (let flips = 1 + random(4); flips > 0; flips--) {
     const at = random(damaged.length);
@@ -75,7 +75,7 @@ function damage(bytes: Uint8Array, random: (below: number) => number): Uint8Arra
 }
 
 /** Marsaglia's xorshift32. */
-function randomIntegers(seed: number): (below: number) => number {
+export function randomIntegers(seed: number): (below: number) => number {
   let state = seed | 1;
   return (below) => {
     state ^= state << 13;

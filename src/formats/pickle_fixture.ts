@@ -19,6 +19,13 @@ export function int(value: number): Code {
   return Math.trunc(value) === (value | 0) ? [0x4a, ...bytes.subarray(0, 4)] : [0x8a, 8, ...bytes];
 }
 
+/** BINFLOAT. */
+export function real(value: number): Code {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleBE(value);
+  return [0x47, ...bytes];
+}
+
 export function text(value: string): Code {
   const bytes = Buffer.from(value);
   const length = Buffer.alloc(4);

@@ -25,6 +25,8 @@ export interface TensorParts {
   readonly elements?: number;
   /** `FloatStorage` if absent. */
   readonly storage?: string;
+  /** Last of a legacy file's persistent id: the part of the storage, or None. */
+  readonly view?: Code;
 }
 
 /** Code of `_rebuild_tensor_v2(storage, offset, shape, strides, False, OrderedDict())`. */
@@ -32,9 +34,17 @@ export function tensorCode(parts: TensorParts): Code {
   const { key, shape, offset = 0, storage = "FloatStorage" } = parts;
   const strides = parts.strides ?? shape.map((_, axis) => product(shape.slice(axis + 1)));
   const elements = int(parts.elements ?? product(shape));
+  const view = parts.view === undefined ? [] : [parts.view];
   return call(
     global("torch._utils", "_rebuild_tensor_v2"),
-    persistent(text("storage"), global("torch", storage), text(key), text("cpu"), elements),
+    persistent(
+      text("storage"),
+      global("torch", storage),
+      text(key),
+      text("cpu"),
+      elements,
+      ...view,
+    ),
     int(offset),
     tuple(...shape.map(int)),
     tuple(...strides.map(int)),

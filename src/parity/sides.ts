@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { closest } from "fastest-levenshtein";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { progress } from "../cli/output.ts";
-import type { Arithmetic } from "../runtime/backend.ts";
+import type { Arithmetic, Backend } from "../runtime/backend.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { openRemote } from "../runtime/remote.ts";
@@ -83,24 +83,31 @@ export async function openFileSide(
     async run(observations, rows) {
       const input = Float32Array.from(observations);
       normalizer?.apply(input);
-      const actions = new Float32Array(rows * backend.actionSize);
-      const bar = progress(spec, rows);
-      for (let row = 0; row < rows; row += CHUNK_ROWS) {
-        const count = Math.min(CHUNK_ROWS, rows - row);
-        const { observationSize: from, actionSize: to } = backend;
-        await backend.infer(
-          input.subarray(row * from, (row + count) * from),
-          actions.subarray(row * to, (row + count) * to),
-          backend.createState(),
-          count,
-        );
-        bar.update(row + count);
-      }
-      bar.finish();
-      return actions;
+      return actInOrder(backend, input, rows);
     },
     [Symbol.dispose]: () => backend[Symbol.dispose](),
   };
+}
+
+/** In chunks, so that long work shows progress; a recurrent policy takes the rows as one sequence. */
+async function actInOrder(
+  backend: Backend,
+  input: Float32Array,
+  rows: number,
+): Promise<Float32Array> {
+  const { observationSize: from, actionSize: to } = backend;
+  const actions = new Float32Array(rows * to);
+  const state = backend.createState();
+  const chunk = state.tensors.length === 0 ? CHUNK_ROWS : 1;
+  const bar = progress("parity", rows);
+  for (let row = 0; row < rows; row += chunk) {
+    const end = Math.min(row + chunk, rows);
+    const observations = input.subarray(row * from, end * from);
+    await backend.infer(observations, actions.subarray(row * to, end * to), state, end - row);
+    bar.update(end);
+  }
+  bar.finish();
+  return actions;
 }
 
 async function normalizerFor(

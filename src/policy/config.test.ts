@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { linesDuring } from "../base/log_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
-import { readActorConfig } from "./config.ts";
+import { findConfig, readActorConfig } from "./config.ts";
 import { DEMO_POLICY } from "./policy_fixture.ts";
 
 const directory = temporaryDirectory();
@@ -20,6 +20,7 @@ describe("readActorConfig()", () => {
   test("reads the demo policy's", () => {
     expect(readActorConfig(DEMO_POLICY.config)).toEqual({
       path: DEMO_POLICY.config,
+      isBlueprint: true,
       observationSize: 45,
       actionSize: 12,
       hiddenSizes: [256, 128, 64],
@@ -31,6 +32,7 @@ describe("readActorConfig()", () => {
     const path = yaml("act_dim: 12 # joints\n");
     expect(readActorConfig(path)).toEqual({
       path,
+      isBlueprint: true,
       observationSize: undefined,
       actionSize: 12,
       hiddenSizes: undefined,
@@ -119,4 +121,92 @@ describe("readActorConfig()", () => {
       { code: "NOT_FOUND", message: `Cannot read "${absent}": there is no such file, need a file` },
     ]);
   });
+});
+
+describe("readActorConfig() reads the YAML that a library leaves:", () => {
+  const unnormalised = { isBlueprint: false, library: undefined } as const;
+  const normalised = { isBlueprint: false, library: "rsl_rl" } as const;
+  const elu = { hiddenSizes: [16, 8], activation: "elu" } as const;
+  const READ: readonly [what: string, text: string, config: object][] = [
+    [
+      "legged_gym",
+      "policy:\n  actor_hidden_dims: [16, 8]\n  activation: elu\n",
+      { ...elu, ...unnormalised },
+    ],
+    [
+      "rsl_rl 2, normalised",
+      "empirical_normalization: true\npolicy: {actor_hidden_dims: [16, 8], activation: elu}\n",
+      { ...elu, ...normalised },
+    ],
+    [
+      "rsl_rl 3, normalised, with Isaac Lab's unset values",
+      "empirical_normalization: {}\n" +
+        "policy: {actor_hidden_dims: [16, 8], activation: elu, actor_obs_normalization: true}\n",
+      { ...elu, ...normalised },
+    ],
+    [
+      "rsl_rl 5, normalised, with Isaac Lab's unset values",
+      "empirical_normalization: {}\npolicy: {}\n" +
+        "actor: {hidden_dims: [16, 8], activation: elu, obs_normalization: true, " +
+        "distribution_cfg: null}\n",
+      { ...elu, ...normalised },
+    ],
+    [
+      "rsl_rl 5, not normalised",
+      "policy: null\nactor: {hidden_dims: [16, 8], activation: elu, obs_normalization: {}}\n",
+      { ...elu, ...unnormalised },
+    ],
+    [
+      "Isaac Lab with nothing set",
+      "policy: {activation: {}, actor_hidden_dims: {}, actor_obs_normalization: {}}\n",
+      { hiddenSizes: undefined, activation: undefined, ...unnormalised },
+    ],
+    [
+      "rl_games",
+      "params:\n  network:\n    mlp: {units: [16, 8], activation: swish, d2rl: false}\n",
+      { hiddenSizes: [16, 8], activation: "silu", isBlueprint: false, library: "rl_games" },
+    ],
+    [
+      "Isaac Lab, with Python's tags",
+      "policy:\n  actor_hidden_dims: !!python/tuple [16, 8]\n  activation: elu\n" +
+        "load_run: !!python/object/apply:builtins.slice [null, null, null]\n",
+      { ...elu, ...unnormalised },
+    ],
+  ];
+  for (const [what, text, config] of READ) {
+    test(what, () => {
+      const path = yaml(text);
+      expect(readActorConfig(path) as object).toEqual({ path, ...config });
+    });
+  }
+
+  const refused: readonly [what: string, text: string, reason: string][] = [
+    ["text for a list", "policy: {actor_hidden_dims: big}\n", 'policy.actor_hidden_dims is "big"'],
+    ["a number for a switch", "actor: {obs_normalization: 1}\n", "actor.obs_normalization is 1"],
+    ["an rl_games YAML without a network", "params: {seed: 1}\n", "params.network is undefined"],
+  ];
+  for (const [what, text, reason] of refused) {
+    test(`and refuses ${what}`, async () => {
+      const path = yaml(text);
+      const { code, message } = await refusalOf(() => readActorConfig(path));
+      expect([code, message.split(", need")[0]]).toEqual([
+        "CONFIG",
+        `Cannot use config "${path}": ${reason}`,
+      ]);
+    });
+  }
+});
+
+test("findConfig() finds agent.yaml beside the checkpoint, or else in params", () => {
+  const run = join(directory, "run");
+  const [checkpoint, deep, near] = ["model_1.pt", "params/agent.yaml", "agent.yaml"].map((name) =>
+    join(run, name),
+  ) as [string, string, string];
+  mkdirSync(join(run, "params"), { recursive: true });
+  const found = [findConfig(checkpoint)];
+  for (const path of [deep, near]) {
+    writeFileSync(path, "policy: {}\n");
+    found.push(findConfig(checkpoint));
+  }
+  expect(found).toEqual([undefined, deep, near]);
 });

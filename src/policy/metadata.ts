@@ -22,6 +22,8 @@ export interface PolicyMetadata {
   /** Names the statistics that an external normalizer must have. */
   readonly normalizerDigest?: string;
   readonly toolVersion: string;
+  /** What the training run says of observation, action, pose, gains and rate, as JSON. */
+  readonly contract?: string;
 }
 
 const KEYS = {
@@ -31,6 +33,7 @@ const KEYS = {
   normalizer: "lite3rl.normalizer",
   normalizerDigest: "lite3rl.normalizer_sha256",
   toolVersion: "lite3rl.version",
+  contract: "lite3rl.contract",
 } as const;
 
 /** Pairs for `metadata_props`, in a fixed order. */
@@ -52,6 +55,7 @@ export function decodeMetadata(model: OnnxModel): PolicyMetadata | undefined {
     );
   }
   const digest = found.get(KEYS.normalizerDigest);
+  const contract = found.get(KEYS.contract);
   return {
     sourceDigest: found.get(KEYS.sourceDigest) ?? "",
     layout: found.get(KEYS.layout) ?? "",
@@ -59,5 +63,6 @@ export function decodeMetadata(model: OnnxModel): PolicyMetadata | undefined {
     normalizer,
     ...(digest === undefined ? {} : { normalizerDigest: digest }),
     toolVersion: found.get(KEYS.toolVersion) ?? "",
+    ...(contract === undefined ? {} : { contract }),
   };
 }

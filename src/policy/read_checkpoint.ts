@@ -1,59 +1,117 @@
 /**
- * Checkpoint file → network: opens the container, reads the layout, and holds it against what the
- * configuration says.
+ * Checkpoint file → network: opens the container, finds the policy in it, and holds it against
+ * what the configuration and the flags say. What nobody says is refused, not guessed.
  */
 
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { openFile, sha256Source } from "../base/files.ts";
 import { notice } from "../base/log.ts";
-import { readTorch } from "../formats/torch.ts";
-import type { Activation } from "./activation.ts";
-import type { ActorConfig } from "./config.ts";
-import { ACTOR_CRITIC, findStateDict, readActorCritic } from "./layouts/actor_critic.ts";
-import type { Layer, LinearLayer, Network } from "./network.ts";
+import { type Activation, parseActivation } from "./activation.ts";
+import { openCheckpoint } from "./checkpoint_file.ts";
+import { type ActorConfig, findConfig, readActorConfig } from "./config.ts";
+import { detectLayout } from "./layouts/detect.ts";
+import type { PolicyPlan } from "./layouts/plan.ts";
+import { readPlan } from "./layouts/read_plan.ts";
+import type { Layer, Network, NormalizeLayer } from "./network.ts";
 
 export interface Checkpoint {
+  /** Without the normalizer. */
   readonly network: Network;
+  /** The checkpoint's own normalizer. */
+  readonly normalizer: NormalizeLayer | undefined;
   readonly layout: string;
   readonly activation: Activation;
   /** SHA-256 of the file. */
   readonly digest: string;
 }
 
+/** What the user says; all of it may be left out where the checkpoint or a YAML says it. */
 export interface CheckpointHints {
-  readonly config?: ActorConfig | undefined;
-  /** `--activation`, which settles what the configuration leaves open. */
+  /** Path of a YAML; one beside the checkpoint is found without. */
+  readonly config?: string | undefined;
+  readonly layout?: string | undefined;
+  /** Prefix of the actor's keys. */
+  readonly actor?: string | undefined;
   readonly activation?: Activation | undefined;
+  readonly outputActivation?: Activation | undefined;
+  readonly normalizerEpsilon?: number | undefined;
+  readonly distribution?: "gaussian" | "beta" | "none" | undefined;
+  readonly observationSize?: number | undefined;
+  readonly actionSize?: number | undefined;
+  readonly hiddenSizes?: readonly number[] | undefined;
 }
 
 /** Reads a checkpoint; every refusal names the file, what was found and what is needed. */
 export async function readCheckpoint(path: string, hints: CheckpointHints): Promise<Checkpoint> {
   using source = openFile(path);
-  const activation = chooseActivation(path, hints);
-  const layers = await describeSource("Cannot read checkpoint", path, async () => {
-    const file = await readTorch(source);
-    return readActorCritic(file, findStateDict(file.root), activation);
+  const config = chooseConfig(path, hints.config);
+  const found = await describeSource("Cannot read checkpoint", path, async () => {
+    const { root, file } = await openCheckpoint(source);
+    const plan = detectLayout(root, hints);
+    const activation = chooseActivation(path, hints.activation, config, plan);
+    const layers = readPlan(file, plan, {
+      activation,
+      outputActivation: chooseOutput(path, hints.outputActivation, plan),
+      normalizerEpsilon: chooseEpsilon(hints.normalizerEpsilon, config, plan),
+      distribution: hints.distribution,
+    });
+    return { ...layers, layout: plan.layout, activation };
   });
-  const network = joinLayers(layers);
-  if (hints.config !== undefined) checkConfig(path, network, hints.config);
-  return { network, layout: ACTOR_CRITIC, activation, digest: sha256Source(source) };
+  const network = joinLayers(found.layers);
+  checkNormalizer(path, network, found.normalizer);
+  for (const claim of claims(config, hints)) checkClaim(path, network, claim);
+  return {
+    network,
+    normalizer: found.normalizer,
+    layout: found.layout,
+    activation: found.activation,
+    digest: sha256Source(source),
+  };
 }
 
-/** The activation is not in a checkpoint; only the blueprint's own ActorCritic has a default. */
-function chooseActivation(path: string, hints: CheckpointHints): Activation {
-  const { activation, config } = hints;
-  if (activation !== undefined && config?.activation !== undefined) {
-    if (activation !== config.activation) {
-      throw new Lite3Error(
-        "CONFIG",
-        `Cannot choose the activation of ${quote(path)}: --activation says ${activation}, ` +
-          `${quote(config.path)} says ${config.activation}; make them agree`,
-      );
-    }
+function chooseConfig(path: string, given: string | undefined): ActorConfig | undefined {
+  if (given !== undefined) return readActorConfig(given);
+  const beside = findConfig(path);
+  if (beside === undefined) return undefined;
+  notice(`taking ${beside}, which stands beside the checkpoint`);
+  return readActorConfig(beside);
+}
+
+/** What follows the last layer: nothing, unless the layout or a flag says otherwise. */
+function chooseOutput(path: string, flag: Activation | undefined, plan: PolicyPlan): Activation {
+  if (plan.outputActivation === undefined) return flag ?? "identity";
+  const fixed = parseActivation(plan.outputActivation, plan.layout);
+  if (flag === undefined || flag === fixed) return fixed;
+  throw new Lite3Error(
+    "CONFIG",
+    `Cannot use --output-activation ${flag}: ${quote(path)} has ${fixed} there, leave it out`,
+  );
+}
+
+/** The activation is in few checkpoints; only the blueprint's own ActorCritic has a default. */
+function chooseActivation(
+  path: string,
+  flag: Activation | undefined,
+  config: ActorConfig | undefined,
+  plan: PolicyPlan,
+): Activation {
+  const inFile = plan.activation && parseActivation(plan.activation, quote(path));
+  const said = [
+    { activation: flag, by: "--activation" },
+    { activation: config?.activation, by: quote(config?.path) },
+    { activation: inFile, by: "the checkpoint" },
+  ].filter(({ activation }) => activation !== undefined);
+  const [first, ...others] = said;
+  const contradiction = others.find(({ activation }) => activation !== first?.activation);
+  if (first !== undefined && contradiction !== undefined) {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot choose the activation of ${quote(path)}: ${first.by} says ${first.activation}, ` +
+        `${contradiction.by} says ${contradiction.activation}; make them agree`,
+    );
   }
-  const chosen = activation ?? config?.activation;
-  if (chosen !== undefined) return chosen;
-  if (config === undefined) {
+  if (first?.activation !== undefined) return first.activation as Activation;
+  if (config?.isBlueprint !== true || plan.layout !== "actor_critic") {
     throw new Lite3Error(
       "CONFIG",
       `Cannot choose the activation of ${quote(path)}: a checkpoint does not hold it, ` +
@@ -64,32 +122,87 @@ function chooseActivation(path: string, hints: CheckpointHints): Activation {
   return "elu";
 }
 
+/** eps is in the training library's code: known if a YAML says that this library normalised. */
+function chooseEpsilon(
+  flag: number | undefined,
+  config: ActorConfig | undefined,
+  plan: PolicyPlan,
+): number | undefined {
+  const { normalizer } = plan;
+  if (normalizer?.isInFile === true) {
+    if (flag === undefined || flag === normalizer.epsilon) return normalizer.epsilon;
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot use --normalizer-eps ${flag}: the checkpoint says ${normalizer.epsilon}, leave it out`,
+    );
+  }
+  if (flag !== undefined && normalizer === undefined) {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot use --normalizer-eps ${flag}: the checkpoint has no normalizer, leave it out`,
+    );
+  }
+  if (flag !== undefined || normalizer === undefined) return flag;
+  if (config?.library !== normalizer.library) return undefined;
+  notice(`${config.path}: normalised by ${normalizer.library}, whose eps is ${normalizer.epsilon}`);
+  return normalizer.epsilon;
+}
+
 function joinLayers(layers: readonly Layer[]): Network {
-  const linear = linearLayers(layers);
-  return {
-    layers,
-    observationSize: linear[0]?.inputs ?? 0,
-    actionSize: linear.at(-1)?.outputs ?? 0,
-  };
+  const [first] = layers;
+  const observationSize =
+    first?.kind === "recurrent"
+      ? (first.stack[0]?.inputs ?? 0)
+      : (layers.find((layer) => layer.kind === "linear")?.inputs ?? 0);
+  const sizes = layers.map((layer) => {
+    if (layer.kind === "linear") return layer.outputs;
+    return layer.kind === "distribution" ? layer.size : undefined;
+  });
+  const actionSize = sizes.findLast((size) => size !== undefined) ?? 0;
+  return { layers, observationSize, actionSize };
 }
 
-function linearLayers(layers: readonly Layer[]): LinearLayer[] {
-  return layers.filter((layer) => layer.kind === "linear");
+function checkNormalizer(
+  path: string,
+  network: Network,
+  normalizer: NormalizeLayer | undefined,
+): void {
+  if (normalizer === undefined || normalizer.mean.length === network.observationSize) return;
+  throw new Lite3Error(
+    "MALFORMED",
+    `Cannot read checkpoint ${quote(path)}: its normalizer has ${normalizer.mean.length} values, ` +
+      `its network takes ${network.observationSize}`,
+  );
 }
 
-function checkConfig(path: string, network: Network, config: ActorConfig): void {
-  const hidden = linearLayers(network.layers).slice(0, -1);
-  const found = {
-    obs_dim: [network.observationSize, config.observationSize],
-    act_dim: [network.actionSize, config.actionSize],
-    hidden_sizes: [hidden.map(({ outputs }) => outputs), config.hiddenSizes],
+interface Claim {
+  readonly by: string;
+  readonly observationSize?: number | undefined;
+  readonly actionSize?: number | undefined;
+  readonly hiddenSizes?: readonly number[] | undefined;
+}
+
+function claims(config: ActorConfig | undefined, hints: CheckpointHints): Claim[] {
+  const flags = { ...hints, by: "the flags" };
+  return config === undefined
+    ? [flags]
+    : [flags, { ...config, by: `config ${quote(config.path)}` }];
+}
+
+function checkClaim(path: string, network: Network, claim: Claim): void {
+  const linear = network.layers.filter((layer) => layer.kind === "linear");
+  const hidden = linear.slice(0, -1).map(({ outputs }) => outputs);
+  const compared = {
+    obs_dim: [network.observationSize, claim.observationSize],
+    act_dim: [network.actionSize, claim.actionSize],
+    hidden_sizes: [hidden, claim.hiddenSizes],
   } as const;
-  for (const [key, [weights, yaml]] of Object.entries(found)) {
-    if (yaml !== undefined && String(weights) !== String(yaml)) {
+  for (const [key, [weights, said]] of Object.entries(compared)) {
+    if (said !== undefined && String(weights) !== String(said)) {
       throw new Lite3Error(
         "CONFIG",
-        `Cannot use config ${quote(config.path)}: its ${key} is ${JSON.stringify(yaml)}, the ` +
-          `weights of ${quote(path)} have ${JSON.stringify(weights)}; correct the YAML`,
+        `Cannot use ${claim.by}: its ${key} is ${JSON.stringify(said)}, the weights of ` +
+          `${quote(path)} have ${JSON.stringify(weights)}; correct one of them`,
       );
     }
   }

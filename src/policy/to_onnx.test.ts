@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { decodeOnnx, encodeOnnx, makeTensor, type OnnxModel } from "../formats/onnx.ts";
+import { openOnnx } from "../runtime/onnx.ts";
 import type { Activation } from "./activation.ts";
 import { decodeMetadata } from "./metadata.ts";
+import { evaluate, type Layer } from "./network.ts";
 import {
   demoNetwork,
   linear,
@@ -188,4 +190,117 @@ describe("networkToOnnx()", () => {
     expect(Buffer.compare(bytes, encodeOnnx(modelOf(await demoNetwork())))).toBe(0);
     expect(decodeOnnx(bytes)).toEqual(modelOf(network));
   });
+});
+
+describe("networkToOnnx() of layers that are not Linear", () => {
+  const first = linear(
+    "actor",
+    [
+      [1, -2],
+      [0.5, 3],
+      [-1, 0.25],
+      [2, 1],
+    ],
+    [0.1, -0.2, 0.3, 0],
+  );
+  const floats = (...values: number[]) => Float32Array.from(values);
+  const CASES: readonly [what: string, layers: readonly Layer[], nodes: readonly string[]][] = [
+    [
+      "a normalizer with a limit",
+      [{ kind: "normalize", mean: floats(1, -1), divisor: floats(0.5, 2), limit: 1.5 }, first],
+      [
+        "obs obs_normalizer.mean → Sub → obs_normalizer/Sub",
+        "obs_normalizer/Sub obs_normalizer.std → Div → obs_normalizer/Div",
+        "obs_normalizer/Div obs_normalizer.min obs_normalizer.max → Clip → obs_normalizer/Clip",
+        "obs_normalizer/Clip actor.weight actor.bias → Gemm → action",
+      ],
+    ],
+    [
+      "a LayerNorm",
+      [
+        first,
+        {
+          kind: "layer_norm",
+          name: "norm",
+          weight: floats(1, 2, -1, 0.5),
+          bias: floats(0, 0.5, 0, -1),
+          epsilon: 0.25,
+        },
+      ],
+      [
+        "obs actor.weight actor.bias → Gemm → actor/Gemm",
+        "actor/Gemm norm.weight norm.bias → LayerNormalization → action",
+      ],
+    ],
+    [
+      "a Gaussian's mean",
+      [first, { kind: "distribution", distribution: "gaussian", size: 2 }],
+      [
+        "obs actor.weight actor.bias → Gemm → actor/Gemm",
+        "actor/Gemm distribution.gaussian.sizes → Split → action distribution.gaussian.second",
+      ],
+    ],
+    [
+      "a Beta's mean",
+      [first, { kind: "distribution", distribution: "beta", size: 2 }],
+      [
+        "obs actor.weight actor.bias → Gemm → actor/Gemm",
+        "actor/Gemm distribution.beta.sizes → Split → " +
+          "distribution.beta.first distribution.beta.second",
+        "distribution.beta.first → Softplus → distribution.beta.first/Softplus",
+        "distribution.beta.first/Softplus distribution.beta.one → Add → " +
+          "distribution.beta.first.shifted/Add",
+        "distribution.beta.second → Softplus → distribution.beta.second/Softplus",
+        "distribution.beta.second/Softplus distribution.beta.one → Add → " +
+          "distribution.beta.second.shifted/Add",
+        "distribution.beta.first.shifted/Add distribution.beta.second.shifted/Add → Add → " +
+          "distribution.beta.sum/Add",
+        "distribution.beta.first.shifted/Add distribution.beta.sum/Add → Div → " +
+          "distribution.beta.share/Div",
+        "distribution.beta.share/Div distribution.beta.share/Div → Add → " +
+          "distribution.beta.double/Add",
+        "distribution.beta.double/Add distribution.beta.one → Sub → action",
+      ],
+    ],
+    [
+      "the bounds of an action space",
+      [
+        first,
+        { kind: "activation", activation: "tanh" },
+        { kind: "affine", scale: floats(1, 2, 0.5, 3), offset: floats(0, -1, 0.5, 2) },
+      ],
+      [
+        "obs actor.weight actor.bias → Gemm → actor/Gemm",
+        "actor/Gemm → Tanh → tanh.1/Tanh",
+        "tanh.1/Tanh action_space.scale → Mul → action_space/Mul",
+        "action_space/Mul action_space.offset → Add → action",
+      ],
+    ],
+  ];
+  for (const [what, layers, nodes] of CASES) {
+    const isHalved = layers.some(({ kind }) => kind === "distribution");
+    const network = { ...networkOf(...layers), actionSize: isHalved ? 2 : 4 };
+
+    test(`writes ${what}`, () => {
+      expect(nodesOf(network)).toEqual([...nodes]);
+    });
+
+    for (const dynamicBatch of [false, true]) {
+      test(`acts as ${what}, ${dynamicBatch ? "dynamic" : "static"} batch`, async () => {
+        const bytes = encodeOnnx(modelOf(network, { dynamicBatch }));
+        using backend = await openOnnx(bytes, decodeOnnx(bytes));
+        const observations = floats(0, 0, 1, -1, 40, 30, -7, 0.125, 1e-3, -200);
+        const rows = observations.length / 2;
+        const actions = new Float32Array(rows * network.actionSize);
+        await backend.infer(observations, actions, backend.createState(), rows);
+        const expected = Array.from({ length: rows }, (_, row) => [
+          ...evaluate(network, observations.subarray(2 * row, 2 * row + 2)),
+        ]).flat();
+        const relative = expected.map(
+          (value, i) => Math.abs(value - (actions[i] ?? NaN)) / Math.max(1, Math.abs(value)),
+        );
+        expect([actions.length, Math.max(...relative) <= 1e-6]).toEqual([expected.length, true]);
+      });
+    }
+  }
 });

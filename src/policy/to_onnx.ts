@@ -1,20 +1,14 @@
 /**
- * Network → ONNX: Gemm and activation nodes in the order of the layers, the same names as the
- * checkpoint's tensors, opset 18 (rknn-toolkit2 takes at most 19) and IR version 8, which that
- * opset came with.
+ * Network → ONNX: nodes in the order of the layers, the same names as the checkpoint's tensors,
+ * opset 18 (rknn-toolkit2 takes at most 19) and IR version 8, which that opset came with.
  */
 
-import {
-  makeNode,
-  makeTensor,
-  makeValueInfo,
-  type OnnxModel,
-  type OnnxNode,
-  type OnnxTensor,
-} from "../formats/onnx.ts";
+import { makeValueInfo, type OnnxModel } from "../formats/onnx.ts";
 import { type Activation, activationOnnx } from "./activation.ts";
+import { Graph } from "./graph.ts";
 import { encodeMetadata, type PolicyMetadata } from "./metadata.ts";
-import type { Layer, Network } from "./network.ts";
+import { type DistributionLayer, type Layer, type Network, recurrentLayer } from "./network.ts";
+import { addRecurrent, stateInfo } from "./recurrent_onnx.ts";
 
 export const OPSET = 18;
 const IR_VERSION = 8;
@@ -27,85 +21,120 @@ export interface OnnxOptions {
   readonly metadata: PolicyMetadata;
 }
 
-/** Nodes and initializers under construction; `value` is the name of the latest result. */
-interface Graph {
-  readonly nodes: OnnxNode[];
-  readonly initializers: OnnxTensor[];
-  value: string;
-}
-
 export function networkToOnnx(network: Network, options: OnnxOptions): OnnxModel {
-  const graph: Graph = { nodes: [], initializers: [], value: "obs" };
+  const { outputName, dynamicBatch, metadata } = options;
+  const graph = new Graph("obs");
   network.layers.forEach((layer, index) => addLayer(graph, layer, index));
-  const last = graph.nodes.at(-1);
-  if (last !== undefined) last.output = [options.outputName];
-  const batch = options.dynamicBatch ? "batch" : 1;
+  nameOutput(graph, outputName);
+  const batch = dynamicBatch ? "batch" : 1;
+  const recurrent = recurrentLayer(network);
+  const state = recurrent === undefined ? undefined : stateInfo(recurrent, batch);
   return {
     irVersion: IR_VERSION,
     producerName: "lite3rl",
-    producerVersion: options.metadata.toolVersion,
+    producerVersion: metadata.toolVersion,
     opsetImport: [{ domain: "", version: OPSET }],
     graph: {
       name: "policy",
       node: graph.nodes,
       initializer: graph.initializers,
-      input: [makeValueInfo("obs", [batch, network.observationSize])],
-      output: [makeValueInfo(options.outputName, [batch, network.actionSize])],
+      input: [makeValueInfo("obs", [batch, network.observationSize]), ...(state?.inputs ?? [])],
+      output: [makeValueInfo(outputName, [batch, network.actionSize]), ...(state?.outputs ?? [])],
     },
-    metadataProps: encodeMetadata(options.metadata),
+    metadataProps: encodeMetadata(metadata),
   };
+}
+
+/** Gives the node that computes the latest value the model's output instead. */
+function nameOutput(graph: Graph, outputName: string): void {
+  const producer = graph.nodes.findIndex(({ output }) => output?.includes(graph.value));
+  const node = graph.nodes[producer];
+  if (node === undefined) {
+    graph.node("identity", "Identity", [graph.value], { outputs: [outputName] });
+    return;
+  }
+  const output = node.output?.map((name) => (name === graph.value ? outputName : name)) ?? [];
+  graph.nodes[producer] = { ...node, output };
 }
 
 function addLayer(graph: Graph, layer: Layer, index: number): void {
   switch (layer.kind) {
     case "linear": {
-      const { name, inputs, outputs, weight, bias } = layer;
-      const weightName = addConstant(graph, `${name}.weight`, [outputs, inputs], weight);
-      const biasName = addConstant(graph, `${name}.bias`, [outputs], bias);
-      addNode(graph, name, "Gemm", [graph.value, weightName, biasName], { transB: 1 });
-      return;
+      const { name, inputs, outputs } = layer;
+      const weight = graph.constant(`${name}.weight`, [outputs, inputs], layer.weight);
+      const bias = graph.constant(`${name}.bias`, [outputs], layer.bias);
+      const attributes = { transB: 1 };
+      return graph.node(name, "Gemm", [graph.value, weight, bias], { attributes });
     }
     case "activation":
-      addActivation(graph, layer.activation, index);
-      return;
+      return addActivation(graph, layer.activation, `${layer.activation}.${index}`);
     case "normalize": {
-      const size = layer.mean.length;
-      const mean = addConstant(graph, "obs_normalizer.mean", [1, size], layer.mean);
-      const divisor = addConstant(graph, "obs_normalizer.std", [1, size], layer.divisor);
-      addNode(graph, "obs_normalizer", "Sub", [graph.value, mean]);
-      addNode(graph, "obs_normalizer", "Div", [graph.value, divisor]);
+      const name = "obs_normalizer";
+      const shape = [1, layer.mean.length];
+      const mean = graph.constant(`${name}.mean`, shape, layer.mean);
+      const divisor = graph.constant(`${name}.std`, shape, layer.divisor);
+      graph.node(name, "Sub", [graph.value, mean]);
+      graph.node(name, "Div", [graph.value, divisor]);
+      if (layer.limit !== undefined) addClip(graph, name, layer.limit);
+      return;
+    }
+    case "layer_norm": {
+      const { name, epsilon } = layer;
+      const weight = graph.constant(`${name}.weight`, [layer.weight.length], layer.weight);
+      const bias = graph.constant(`${name}.bias`, [layer.bias.length], layer.bias);
+      const attributes = { axis: -1, epsilon };
+      return graph.node(name, "LayerNormalization", [graph.value, weight, bias], { attributes });
+    }
+    case "recurrent":
+      return addRecurrent(graph, layer);
+    case "distribution":
+      return addDistribution(graph, layer);
+    case "affine": {
+      const shape = [1, layer.scale.length];
+      const scale = graph.constant("action_space.scale", shape, layer.scale);
+      const offset = graph.constant("action_space.offset", shape, layer.offset);
+      graph.node("action_space", "Mul", [graph.value, scale]);
+      return graph.node("action_space", "Add", [graph.value, offset]);
     }
   }
 }
 
-function addActivation(graph: Graph, activation: Activation, index: number): void {
+function addClip(graph: Graph, name: string, limit: number): void {
+  const low = graph.constant(`${name}.min`, [], Float32Array.of(-limit));
+  const high = graph.constant(`${name}.max`, [], Float32Array.of(limit));
+  graph.node(name, "Clip", [graph.value, low, high]);
+}
+
+function addActivation(graph: Graph, activation: Activation, name: string): void {
   const input = graph.value;
   const steps = activationOnnx(activation);
   for (const [step, { op, attributes = {}, with: operand }] of steps.entries()) {
     // An operator may be there twice: the step keeps the names of nodes and values apart.
-    const name = `${activation}.${index}${steps.length > 1 ? `.${step}` : ""}`;
+    const own = steps.length > 1 ? `${name}.${step}` : name;
     const operands = [graph.value];
     if (operand === "input") operands.push(input);
     else if (operand !== undefined) {
-      operands.push(addConstant(graph, name, [], Float32Array.of(operand)));
+      operands.push(graph.constant(own, [], Float32Array.of(operand)));
     }
-    addNode(graph, name, op, operands, attributes);
+    graph.node(own, op, operands, { attributes });
   }
 }
 
-function addConstant(graph: Graph, name: string, shape: number[], data: Float32Array): string {
-  graph.initializers.push(makeTensor(name, shape, data));
-  return name;
-}
-
-function addNode(
-  graph: Graph,
-  name: string,
-  op: string,
-  inputs: string[],
-  attributes: Readonly<Record<string, number>> = {},
-): void {
-  const output = `${name}/${op}`;
-  graph.nodes.push(makeNode(op, inputs, [output], { name: output, attributes }));
-  graph.value = output;
+function addDistribution(graph: Graph, { distribution, size }: DistributionLayer): void {
+  const name = `distribution.${distribution}`;
+  const halves = [`${name}.first`, `${name}.second`];
+  const sizes = graph.integers(`${name}.sizes`, [size, size]);
+  const options = { attributes: { axis: 1 }, outputs: halves };
+  graph.node(name, "Split", [graph.value, sizes], options);
+  if (distribution === "gaussian") return;
+  const one = graph.constant(`${name}.one`, [], Float32Array.of(1));
+  const [a, b] = halves.map((half) => {
+    graph.node(half, "Softplus", [half]);
+    graph.node(`${half}.shifted`, "Add", [graph.value, one]);
+    return graph.value;
+  }) as [string, string];
+  graph.node(`${name}.sum`, "Add", [a, b]);
+  graph.node(`${name}.share`, "Div", [a, graph.value]);
+  graph.node(`${name}.double`, "Add", [graph.value, graph.value]);
+  graph.node(`${name}.action`, "Sub", [graph.value, one]);
 }

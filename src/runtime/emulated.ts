@@ -61,9 +61,10 @@ export function emulateFp16(model: OnnxModel): OnnxModel {
     const rounded = (node.input ?? []).map((name) => renamed.get(name) ?? name);
     const isSum = SUMS.has(node.opType ?? "");
     const input = isSum ? rounded.map((name) => widen(name, widened, nodes)) : rounded;
-    const output = (node.output ?? []).map((name) => `${name}/exact`);
+    // An optional output that is left out, as an LSTM's, has no name.
+    const output = (node.output ?? []).map((name) => (name === "" ? "" : `${name}/exact`));
     nodes.push({ ...node, input, output });
-    for (const name of node.output ?? []) {
+    for (const name of (node.output ?? []).filter(Boolean)) {
       const rounded = outputs.has(name) ? name : `${name}/fp16`;
       nodes.push(...roundingPair(`${name}/exact`, rounded));
       renamed.set(name, rounded);

@@ -1,18 +1,18 @@
 /**
- * The reference backend: any feed-forward ONNX policy in ONNX Runtime on the CPU.
+ * The reference backend: any ONNX policy in ONNX Runtime on the CPU.
  */
 
 import { assert, present } from "../base/assert.ts";
 import { FormatError, Lite3Error } from "../base/errors.ts";
 import type { OnnxModel } from "../formats/onnx.ts";
-import type { Backend, PolicyState, TensorSpec } from "./backend.ts";
+import type { Backend, PolicyState } from "./backend.ts";
 import {
   type InferenceSession,
   loadOnnxRuntime,
   type Runtime,
   type Tensor,
 } from "./onnx_runtime.ts";
-import { policyShape } from "./policy_shape.ts";
+import { type PolicyShape, policyShape, type StateSpec } from "./policy_shape.ts";
 
 export interface OnnxBackendOptions {
   readonly name?: "onnx" | "emulated";
@@ -21,8 +21,6 @@ export interface OnnxBackendOptions {
   /** Off where the graph must run as it is written, as in emulation. */
   readonly optimize?: boolean;
 }
-
-const STATELESS: PolicyState = { tensors: [] };
 
 /** Opens a model. Throws FormatError for one that is not a policy or that ORT refuses. */
 export async function openOnnx(
@@ -33,16 +31,8 @@ export async function openOnnx(
   const shape = policyShape(model);
   const runtime = await loadOnnxRuntime();
   const session = await createSession(runtime, bytes, options.optimize ?? true);
-  const batches = new Map<number, Batch>();
-  const batchFor = (rows: number): Batch => {
-    let batch = batches.get(rows);
-    if (batch === undefined) {
-      batches.clear();
-      batch = createBatch(runtime, shape.input.name, rows, shape.observationSize);
-      batches.set(rows, batch);
-    }
-    return batch;
-  };
+  const runner = createRunner(runtime, session, shape);
+  const { observationSize, actionSize } = shape;
   let open = true;
   return {
     name: options.name ?? "onnx",
@@ -50,28 +40,20 @@ export async function openOnnx(
     subject: options.subject ?? "file",
     inputs: Object.freeze([shape.input]),
     outputs: Object.freeze([shape.output]),
-    observationSize: shape.observationSize,
-    actionSize: shape.actionSize,
-    createState: () => STATELESS,
-    async infer(observation, action, _state, rows) {
+    observationSize,
+    actionSize,
+    createState: () => ({ tensors: shape.state.map((spec) => new Float32Array(count(spec))) }),
+    async infer(observation, action, state, rows) {
       assert(open, "the backend is closed");
-      assert(observation.length === rows * shape.observationSize, "observation length");
-      assert(action.length === rows * shape.actionSize, "action length");
-      if (rows === 1 || shape.dynamicBatch) {
-        await runBatch(session, batchFor(rows), observation, action, shape.output.name);
-        return;
-      }
-      const batch = batchFor(1);
+      assert(observation.length === rows * observationSize, "observation length");
+      assert(action.length === rows * actionSize, "action length");
+      assert(state.tensors.length === shape.state.length, "a state of another backend");
+      assert(rows === 1 || shape.state.length === 0, "a recurrent policy acts one row at a time");
+      if (rows === 1 || shape.dynamicBatch) return runner(observation, action, state, rows);
       for (let row = 0; row < rows; row++) {
-        const from = row * shape.observationSize;
-        const to = row * shape.actionSize;
-        await runBatch(
-          session,
-          batch,
-          observation.subarray(from, from + shape.observationSize),
-          action.subarray(to, to + shape.actionSize),
-          shape.output.name,
-        );
+        const input = observation.subarray(row * observationSize, (row + 1) * observationSize);
+        const output = action.subarray(row * actionSize, (row + 1) * actionSize);
+        await runner(input, output, state, 1);
       }
     },
     [Symbol.dispose]() {
@@ -82,33 +64,52 @@ export async function openOnnx(
   };
 }
 
-interface Batch {
-  readonly data: Float32Array;
-  readonly feeds: Record<string, Tensor>;
-}
-
-function createBatch(runtime: Runtime, name: string, rows: number, width: number): Batch {
-  const data = new Float32Array(rows * width);
-  return { data, feeds: { [name]: new runtime.Tensor("float32", data, [rows, width]) } };
-}
-
-async function runBatch(
-  session: InferenceSession,
-  batch: Batch,
+type Runner = (
   observation: Float32Array,
   action: Float32Array,
-  output: string,
-): Promise<void> {
-  batch.data.set(observation);
-  const results = await runSession(session, batch.feeds);
-  const data = present(results[output], output).data;
-  if (!(data instanceof Float32Array) || data.length !== action.length) {
-    throw new Lite3Error(
-      "UNSUPPORTED",
-      `Cannot run the model: output "${output}" has ${data.length} values, need ${action.length}`,
-    );
-  }
-  action.set(data);
+  state: PolicyState,
+  rows: number,
+) => Promise<void>;
+
+/** Runs a batch through tensors that are kept for the next batch of the same size. */
+function createRunner(runtime: Runtime, session: InferenceSession, shape: PolicyShape): Runner {
+  const { input, output, observationSize } = shape;
+  let rowsKept = 0;
+  let data = new Float32Array(0);
+  const feeds: Record<string, Tensor> = {};
+  return async (observation, action, state, rows) => {
+    if (rows !== rowsKept) {
+      data = new Float32Array(rows * observationSize);
+      feeds[input.name] = new runtime.Tensor("float32", data, [rows, observationSize]);
+      rowsKept = rows;
+    }
+    data.set(observation);
+    for (const [i, spec] of shape.state.entries()) {
+      feeds[spec.input] = new runtime.Tensor("float32", present(state.tensors[i]), spec.shape);
+    }
+    const results = await runSession(session, feeds);
+    const actionOut = numbersOf(results, output.name, action.length);
+    const next = shape.state.map((spec) => numbersOf(results, spec.output, count(spec)));
+    action.set(actionOut);
+    next.forEach((values, i) => present(state.tensors[i]).set(values));
+  };
+}
+
+function count({ shape: [layers, rows, hidden] }: StateSpec): number {
+  return layers * rows * hidden;
+}
+
+function numbersOf(
+  results: Readonly<Record<string, Tensor>>,
+  name: string,
+  length: number,
+): Float32Array {
+  const data = present(results[name], name).data;
+  if (data instanceof Float32Array && data.length === length) return data;
+  throw new Lite3Error(
+    "UNSUPPORTED",
+    `Cannot run the model: output "${name}" has ${data.length} values, need ${length}`,
+  );
 }
 
 async function runSession(session: InferenceSession, feeds: Record<string, Tensor>) {
@@ -142,5 +143,3 @@ async function createSession(
     throw new FormatError(`ONNX Runtime refuses it: ${reasonOf(error)}`, "UNSUPPORTED");
   }
 }
-
-export type { TensorSpec };

@@ -23,6 +23,7 @@ describe("policyShape()", () => {
       observationSize: 45,
       actionSize: 12,
       dynamicBatch: false,
+      state: [],
     });
   });
 
@@ -38,8 +39,29 @@ describe("policyShape()", () => {
         observationSize: 45,
         actionSize: 12,
         dynamicBatch: true,
+        state: [],
       });
     }
+  });
+
+  test("pairs the state of a recurrent policy, for a batch of one", () => {
+    const [h, c] = [
+      [2, 1, 64],
+      [2, "batch", 64],
+    ] as const;
+    const inputs = [makeValueInfo("h_in", h), obs, makeValueInfo("c_in", c)];
+    const outputs = [makeValueInfo("c_out", c), makeValueInfo("h_out", h), action];
+    expect(policyShape(modelOf(inputs, outputs))).toEqual({
+      input: { name: "obs", shape: [1, 45] },
+      output: { name: "action", shape: [1, 12] },
+      observationSize: 45,
+      actionSize: 12,
+      dynamicBatch: false,
+      state: [
+        { input: "h_in", output: "h_out", shape: [2, 1, 64] },
+        { input: "c_in", output: "c_out", shape: [2, 1, 64] },
+      ],
+    });
   });
 
   test("counts no initializer as an input, as files of IR version 3 list them", () => {
@@ -67,6 +89,24 @@ describe("policyShape()", () => {
       [obs],
       [action, makeValueInfo("value", [1, 1])],
       'takes "obs" [1, 45] and gives "action" [1, 12], "value" [1, 1]',
+    ],
+    [
+      "a state that does not come out again",
+      [obs, makeValueInfo("h_in", [1, 1, 64])],
+      [action, makeValueInfo("c_out", [1, 1, 64])],
+      'takes "obs" [1, 45], "h_in" [1, 1, 64] and gives "action" [1, 12], "c_out" [1, 1, 64]',
+    ],
+    [
+      "a state of eight robots",
+      [obs, makeValueInfo("h_in", [1, 8, 64])],
+      [action, makeValueInfo("h_out", [1, 8, 64])],
+      'takes "obs" [1, 45], "h_in" [1, 8, 64] and gives "action" [1, 12], "h_out" [1, 8, 64]',
+    ],
+    [
+      "a state of two dimensions",
+      [obs, makeValueInfo("h_in", [1, 64])],
+      [action, makeValueInfo("h_out", [1, 64])],
+      'takes "obs" [1, 45], "h_in" [1, 64] and gives "action" [1, 12], "h_out" [1, 64]',
     ],
     ["no inputs", [], [action], 'takes nothing and gives "action" [1, 12]'],
     ["no outputs", [obs], [], 'takes "obs" [1, 45] and gives nothing'],

@@ -65,8 +65,9 @@ describe("openRemote()", () => {
   test("gives an error, and no old action, once the service refused an observation", async () => {
     using backend = openRemote(address, sizes);
     const action = new Float32Array(12).fill(7);
+    const state = backend.createState();
     const infer = (value: number) =>
-      backend.infer(new Float32Array(45).fill(value), action, backend.createState(), 1);
+      backend.infer(new Float32Array(45).fill(value), action, state, 1);
     expect([await refusalOf(() => infer(Number.NaN)), await refusalOf(() => infer(0))]).toEqual([
       {
         code: "WIRE",

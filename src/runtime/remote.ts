@@ -1,13 +1,16 @@
 /**
  * A policy service as a backend: the raw protocol over a socket. What computes behind it is not
  * said by raw bytes, so its evidence is `unstated`.
+ *
+ * A service keeps the state of a recurrent policy per connection, and raw bytes cannot reset it:
+ * each state here is a connection of its own.
  */
 
 import type { SocketAddress } from "../../ffi/socket.ts";
 import { assert } from "../base/assert.ts";
 import { describeAddress } from "../wire/endpoint.ts";
 import { probeService, RawClient } from "../wire/client.ts";
-import { type Backend, tensorSpec } from "./backend.ts";
+import { type Backend, type PolicyState, tensorSpec } from "./backend.ts";
 
 export interface RemoteOptions {
   readonly observationSize: number;
@@ -20,7 +23,18 @@ export interface RemoteOptions {
 export function openRemote(address: SocketAddress, options: RemoteOptions): Backend {
   const { observationSize, actionSize, timeoutMs } = options;
   probeService(address, options);
-  const client = new RawClient(address, timeoutMs);
+  const clients = [new RawClient(address, timeoutMs)];
+  let spare = clients[0];
+  const connections = new WeakMap<PolicyState, RawClient>();
+  const clientFor = (state: PolicyState): RawClient => {
+    const known = connections.get(state);
+    if (known !== undefined) return known;
+    const client = spare ?? new RawClient(address, timeoutMs);
+    if (client !== spare) clients.push(client);
+    spare = undefined;
+    connections.set(state, client);
+    return client;
+  };
   const name = describeAddress(address);
   let open = true;
   return {
@@ -32,10 +46,11 @@ export function openRemote(address: SocketAddress, options: RemoteOptions): Back
     observationSize,
     actionSize,
     createState: () => ({ tensors: [] }),
-    infer(observation, action, _state, rows) {
+    infer(observation, action, state, rows) {
       assert(open, "the backend is closed");
       assert(observation.length === rows * observationSize, "observation length");
       assert(action.length === rows * actionSize, "action length");
+      const client = clientFor(state);
       for (let row = 0; row < rows; row++) {
         client.infer(
           observation.subarray(row * observationSize, (row + 1) * observationSize),
@@ -45,7 +60,7 @@ export function openRemote(address: SocketAddress, options: RemoteOptions): Back
     },
     [Symbol.dispose]() {
       open = false;
-      client[Symbol.dispose]();
+      for (const client of clients) client[Symbol.dispose]();
     },
   };
 }

@@ -95,11 +95,13 @@ export class Client {
   #size = 0;
   #unsent: Uint8Array = new Uint8Array();
   #waiting: (() => void)[] = [];
+  #actionBytes = ACTION_BYTES;
   isClosed = false;
   #socket!: Bun.Socket;
 
-  static async connect(address: Address): Promise<Client> {
+  static async connect(address: Address, actionBytes = ACTION_BYTES): Promise<Client> {
     const client = new Client();
+    client.#actionBytes = actionBytes;
     const connecting = Bun.connect({
       ...(address as { unix: string }),
       allowHalfOpen: true,
@@ -141,21 +143,22 @@ export class Client {
 
   /** The next `count` actions. */
   async take(count: number): Promise<Uint8Array[]> {
-    const bytes = count * ACTION_BYTES;
+    const each = this.#actionBytes;
+    const bytes = count * each;
     await this.#until(() => this.#size >= bytes || this.isClosed);
     const all = Buffer.concat(this.#received);
     this.#received = [all.subarray(bytes)];
     this.#size = Math.max(0, all.length - bytes);
     const taken = all.subarray(0, bytes);
-    return Array.from({ length: Math.ceil(taken.length / ACTION_BYTES) }, (_, i) =>
-      Uint8Array.from(taken.subarray(i * ACTION_BYTES, (i + 1) * ACTION_BYTES)),
+    return Array.from({ length: Math.ceil(taken.length / each) }, (_, i) =>
+      Uint8Array.from(taken.subarray(i * each, (i + 1) * each)),
     );
   }
 
   /** Everything until the service ends the connection. */
   async takeRest(): Promise<Uint8Array[]> {
     await this.#until(() => this.isClosed);
-    return this.take(Math.ceil(this.#size / ACTION_BYTES));
+    return this.take(Math.ceil(this.#size / this.#actionBytes));
   }
 
   close(): void {

@@ -1,28 +1,20 @@
 import { describe, expect, test } from "bun:test";
-import { memorySource } from "../../base/files.ts";
-import { refusalOf } from "../../base/refusal_fixture.ts";
-import { type Code, dict, int, list } from "../../formats/pickle_fixture.ts";
-import { readTorch } from "../../formats/torch.ts";
+import { linesDuring } from "../../base/log_fixture.ts";
+import { type Code, dict, int } from "../../formats/pickle_fixture.ts";
 import { bytesOf, tensorCode, writeTorch } from "../../formats/torch_fixture.ts";
-import { renamed, type SavedTensor, TINY_STATE, writeCheckpoint } from "../checkpoint_fixture.ts";
+import { renamed, TINY_STATE } from "../checkpoint_fixture.ts";
+import type { Layer } from "../network.ts";
 import { linear, TINY_NETWORK } from "../policy_fixture.ts";
-import { findStateDict, readActorCritic } from "./actor_critic.ts";
+import {
+  actorAs,
+  malformed,
+  readPlanned,
+  readState,
+  refuseState,
+  unsupported,
+} from "./layout_fixture.ts";
 
-async function read(bytes: Uint8Array) {
-  const file = await readTorch(memorySource(bytes));
-  return readActorCritic(file, findStateDict(file.root), "elu");
-}
-
-const readState = (state: Record<string, SavedTensor>, wrap?: (code: Code) => Code) =>
-  read(writeCheckpoint(state, wrap));
-const refuseState = (state: Record<string, SavedTensor>) => refusalOf(() => readState(state));
-const unsupported = (message: string) => ({ code: "UNSUPPORTED", message }) as const;
-const malformed = (message: string) => ({ code: "MALFORMED", message }) as const;
-
-/** The tiny actor's keys with another word for `actor`. */
-const actorAs = (prefix: string) => (name: string) => name.replace(/^actor\b/, prefix);
-
-describe("readActorCritic()", () => {
+describe("ACTOR_CRITIC", () => {
   test("reads the actor and leaves critic and noise alone", async () => {
     expect(await readState(TINY_STATE)).toEqual([...TINY_NETWORK.layers]);
   });
@@ -83,62 +75,118 @@ describe("readActorCritic()", () => {
       }),
       { "0": bytesOf(Float16Array.of(0.5, -2)), "1": bytesOf(Float64Array.of(0.1)) },
     );
-    expect(await read(bytes)).toEqual([linear("actor.0", [[0.5, -2]], [0.1])]);
+    expect((await readPlanned(bytes)).layers).toEqual([linear("actor.0", [[0.5, -2]], [0.1])]);
   });
 
   test("takes noise beside the actor or in it, under each of its names", async () => {
-    for (const noise of ["std", "log_std", "logstd", "actor.log_std"]) {
+    const names = ["std", "log_std", "logstd", "actor.log_std", "actor_logstd", "dist.log_std"];
+    for (const noise of names) {
       const state = renamed(TINY_STATE, (name) => (name === "log_std" ? noise : name));
       expect(await readState(state)).toEqual([...TINY_NETWORK.layers]);
     }
   });
 });
 
-describe("readActorCritic() refuses", () => {
-  test("a state dict without an actor, naming what it has", async () => {
+describe("ACTOR_CRITIC refuses", () => {
+  test("a state dict without an actor, naming what it has and what would do", async () => {
     const encoder = Object.fromEntries(
       Array.from({ length: 7 }, (_, i) => [`encoder.${i}.weight`, { shape: [1, 1] }]),
     );
+    const needs =
+      "which is no layout known (torchscript: a TorchScript archive of torch.jit.save; " +
+      "sb3: an SB3 .zip with policy.pth of PPO, A2C or SAC; " +
+      "rsl_rl: actor_state_dict with mlp.0.weight, … (rsl_rl 4 and later); " +
+      "rsl_rl_legacy: model_state_dict with actor.0.weight, …, and infos " +
+      "(legged_gym, rsl_rl up to 3.3); " +
+      "rl_games: model with a2c_network.actor_mlp.0.weight, a2c_network.mu.weight, …; " +
+      "actor_critic: a state dict, plain or under state_dict, " +
+      "with actor.0.weight, actor.0.bias, …)";
     expect([
       await refuseState(encoder),
       await refuseState({ "critic.0.weight": { shape: [1, 2] } }),
     ]).toEqual([
       unsupported(
-        "no actor found among encoder.0.weight [1, 1], encoder.1.weight [1, 1], " +
+        "it holds encoder.0.weight [1, 1], encoder.1.weight [1, 1], " +
           "encoder.2.weight [1, 1], encoder.3.weight [1, 1], encoder.4.weight [1, 1], " +
-          "encoder.5.weight [1, 1], … (7 in all), need actor.0.weight, actor.0.bias, …",
+          `encoder.5.weight [1, 1], … (7 in all), ${needs}`,
       ),
-      unsupported(
-        "no actor found among critic.0.weight [1, 2], need actor.0.weight, actor.0.bias, …",
-      ),
+      unsupported(`it holds critic.0.weight [1, 2], ${needs}`),
     ]);
   });
 
   test("several actors", async () => {
     const both = { ...TINY_STATE, ...renamed(TINY_STATE, actorAs("pi")) };
     expect(await refuseState(both)).toEqual(
-      unsupported('several networks could be the actor: "actor", "pi"'),
+      unsupported('several networks could be the actor: "actor", "pi"; name one with --actor'),
     );
   });
 
-  const odd: readonly [what: string, key: string][] = [
+  const beside: readonly [what: string, key: string][] = [
     ["an encoder", "encoder.0.weight"],
     ["a normalizer's mean", "obs_normalizer.mean"],
     ["a normalizer's std, which is no noise", "obs_normalizer.std"],
-    ["a head of another name in the actor", "actor.mean.weight"],
-    ["a normalizer in the actor", "actor.norm.running_mean"],
+    ["statistics of observations", "obs_std"],
     ["a recurrent memory", "memory_a.rnn.weight_ih_l0"],
   ];
-  for (const [what, key] of odd) {
+  for (const [what, key] of beside) {
     test(`${what} that the policy may need`, async () => {
       expect(await refuseState({ ...TINY_STATE, [key]: { shape: [1, 1] } })).toEqual(
         unsupported(
-          `"${key}" is neither actor, critic nor noise, so the policy could be more than ` +
-            '"actor"; this layout is not supported',
+          `"${key}" is neither of "actor" nor known to be of something else, so the policy ` +
+            "could be more than that; name the actor with --actor",
         ),
       );
     });
   }
+
+  const inside: readonly [what: string, key: string][] = [
+    ["a skip connection", "actor.skip.weight"],
+    ["a normalizer's mean", "actor.norm.running_mean"],
+    ["a normalizer's std, which is no noise", "actor.obs_normalizer.std"],
+    ["a layer's scale", "actor.2.weight_scale"],
+    ["a layer without a weight", "actor.0.running_var"],
+  ];
+  for (const [what, key] of inside) {
+    test(`${what} in the actor, with and without --actor`, async () => {
+      const state = { ...TINY_STATE, [key]: { shape: [1, 1] } };
+      const refusal = unsupported(
+        `"${key}" is in the actor, but no part of a Linear, LayerNorm, LSTM or GRU layer, so ` +
+          "the policy is more than those; this is not supported",
+      );
+      expect([await refuseState(state), await refuseState(state, { actor: "actor" })]).toEqual([
+        refusal,
+        refusal,
+      ]);
+    });
+  }
+
+  test("noise of another width than the action's: a head is missing", async () => {
+    const wide = (count: number) => ({ ...TINY_STATE, log_std: { shape: [count] } });
+    const state = {
+      "trunk.0.weight": { shape: [32, 2] },
+      "trunk.0.bias": { shape: [32] },
+      log_std: { shape: [12] },
+    };
+    const missing = (noise: number, gives: number) =>
+      unsupported(
+        `"log_std" has ${noise} values, the last layer gives ${gives}: a layer may be missing`,
+      );
+    expect([
+      await refuseState(state),
+      await refuseState(wide(0)),
+      await refuseState(wide(2)),
+    ]).toEqual([missing(12, 32), missing(0, 1), missing(2, 1)]);
+  });
+
+  test("statistics beside the weights", async () => {
+    for (const key of ["obs_norm", "obs_rms", "normalizer", "running_mean_std", "obs_mean"]) {
+      const wrapped = (state: Code) => dict({ state_dict: state, [key]: dict({ mean: int(0) }) });
+      expect((await refuseState(TINY_STATE, {}, wrapped)).message).toBe(
+        `"${key}" beside the weights may be a normalizer of a form that is not known; export the ` +
+          "weights alone, and give mean and std by --obs-stats obs_stats.npz",
+      );
+    }
+  });
 
   test("a missing bias and a missing weight", async () => {
     const without = (key: string) =>
@@ -186,21 +234,30 @@ describe("readActorCritic() refuses", () => {
 
   test("layers that are not Linear", async () => {
     const conv = { ...TINY_STATE, "actor.0.weight": { shape: [3, 2, 1] } };
-    const norm = {
-      ...TINY_STATE,
-      "actor.1.weight": { shape: [3] },
+    const vector = { ...TINY_STATE, "actor.1.weight": { shape: [3] } };
+    const batchNorm = {
+      ...vector,
       "actor.1.bias": { shape: [3] },
+      "actor.1.running_mean": { shape: [3] },
     };
     const need = "need [outputs, inputs] of a Linear layer";
-    expect([await refuseState(conv), await refuseState(norm)]).toEqual([
+    expect([
+      await refuseState(conv),
+      await refuseState(batchNorm),
+      await refuseState(vector),
+    ]).toEqual([
       unsupported(`"actor.0.weight" has shape [3, 2, 1], ${need}`),
       unsupported(`"actor.1.weight" has shape [3], ${need}`),
+      unsupported(
+        "actor.1 has one vector and no bias: it may be an RMSNorm, a PReLU or a LayerNorm, and a " +
+          "checkpoint does not say which; need a LayerNorm with bias",
+      ),
     ]);
   });
 
   test("a bias of another length", async () => {
     expect(await refuseState({ ...TINY_STATE, "actor.0.bias": { shape: [2] } })).toEqual(
-      malformed('"actor.0.bias" has shape [2], its weight needs [3]'),
+      malformed('"actor.0.bias" has shape [2], need [3]'),
     );
   });
 
@@ -216,22 +273,84 @@ describe("readActorCritic() refuses", () => {
   });
 });
 
-describe("findStateDict()", () => {
-  const refuseRoot = (root: Code) => refusalOf(() => read(writeTorch(root, {})));
-  const need = 'need an ActorCritic state dict, plain or under "state_dict"';
+describe("ACTOR_CRITIC reads in other arrangements", () => {
+  const body = {
+    "trunk.0.weight": { shape: [2, 1], values: [1, 2] },
+    "trunk.0.bias": { shape: [2], values: [3, 4] },
+  };
+  const bodyAndHead = [
+    linear("trunk.0", [[1], [2]], [3, 4]),
+    { kind: "activation", activation: "elu" },
+    linear("mu", [[5, 6]], [7]),
+  ] as const;
 
-  test("refuses a checkpoint of another layout, naming its keys", async () => {
-    const nothing = int(1);
-    expect([
-      await refuseRoot(dict({ model_state_dict: dict({ a: nothing }), iter: nothing })),
-      await refuseRoot(dict({ state_dict: dict({ "actor.0.weight": nothing }) })),
-      await refuseRoot(dict({})),
-      await refuseRoot(list(nothing)),
-    ]).toEqual([
-      unsupported(`it holds the keys "model_state_dict", "iter", ${need}`),
-      unsupported(`it holds the keys "state_dict", ${need}`),
-      unsupported(`it holds an empty dictionary, ${need}`),
-      unsupported(`it holds no dictionary, ${need}`),
+  test("trunk and head apart, saying what it takes between them", async () => {
+    const state = {
+      ...body,
+      "mu.weight": { shape: [1, 2], values: [5, 6] },
+      "mu.bias": { shape: [1], values: [7] },
+      std: { shape: [1] },
+      "v.weight": { shape: [1, 2] },
+    };
+    const layers: Layer[] = [];
+    const said = await linesDuring(async () => layers.push(...(await readState(state))));
+    expect([said, layers]).toEqual([["trunk → mu: taking elu between the two"], [...bodyAndHead]]);
+  });
+
+  test("a head that does not fit its trunk is refused", async () => {
+    expect(await refuseState({ ...body, "mu.weight": { shape: [1, 3] } })).toEqual(
+      malformed("trunk.0 gives 2 values, mu takes 3"),
+    );
+  });
+
+  test("LayerNorm between layers, saying its eps", async () => {
+    const state = {
+      "actor.0.weight": { shape: [1, 1], values: [2] },
+      "actor.0.bias": { shape: [1], values: [0] },
+      "actor.1.weight": { shape: [1], values: [3] },
+      "actor.1.bias": { shape: [1], values: [4] },
+      "actor.3.weight": { shape: [1, 1], values: [5] },
+      "actor.3.bias": { shape: [1], values: [6] },
+    };
+    const layers: Layer[] = [];
+    const said = await linesDuring(async () => layers.push(...(await readState(state))));
+    expect([said, layers]).toEqual([
+      ["LayerNorm: eps is not in a checkpoint, taking torch's own 1e-5"],
+      [
+        linear("actor.0", [[2]], [0]),
+        {
+          kind: "layer_norm",
+          name: "actor.1",
+          weight: Float32Array.of(3),
+          bias: Float32Array.of(4),
+          epsilon: 1e-5,
+        },
+        { kind: "activation", activation: "elu" },
+        linear("actor.3", [[5]], [6]),
+      ],
     ]);
   });
+
+  test("noise that all actions share, or one row per action", async () => {
+    const state = {
+      "actor.0.weight": { shape: [2, 1] },
+      "actor.0.bias": { shape: [2] },
+    };
+    const shapes = [[], [1], [1, 2], [2], [8, 2]];
+    for (const shape of shapes) {
+      expect(await readState({ ...state, log_std: { shape } })).toEqual([
+        linear("actor.0", [[1], [2]], [1, 2]),
+      ]);
+    }
+  });
+
+  for (const wrapper of ["module.", "_orig_mod.", "module._orig_mod."]) {
+    test(`keys behind ${wrapper}`, async () => {
+      const state = renamed(TINY_STATE, (name) => wrapper + name);
+      expect(await readState(state)).toEqual([...TINY_NETWORK.layers]);
+      expect(await refuseState({ ...TINY_STATE, ...state })).toEqual(
+        malformed('"actor.0.weight" is there twice, with and without a wrapper\'s prefix'),
+      );
+    });
+  }
 });

@@ -1,81 +1,95 @@
 /**
- * The blueprint's own ActorCritic: a state dict, plain or under `state_dict`, with the actor as
- * `actor.0.weight`, `actor.0.bias`, `actor.2.weight` … and the critic and noise beside it.
+ * The blueprint's own ActorCritic and its common variants: a state dict, plain or under
+ * `state_dict`, with the actor as one `nn.Sequential` (`actor.0.weight`, `actor.net.0.weight`,
+ * `pi.0.weight`, …) or as a trunk and a head, and the critic and noise beside it.
  */
 
 import { FormatError, quote } from "../../base/errors.ts";
-import type { TorchFile } from "../../formats/torch.ts";
-import type { Activation } from "../activation.ts";
-import type { Layer } from "../network.ts";
-import {
-  asStateDict,
-  describeKeys,
-  readSequential,
-  sequentialPrefix,
-  sequentialPrefixes,
-  type StateDict,
-} from "./state_dict.ts";
+import type { Layout, PolicyPlan } from "./plan.ts";
+import { asStateDict, isUnder, sequentialPrefixes, type StateDict } from "./state_dict.ts";
 
-export const ACTOR_CRITIC = "actor_critic";
+/** First words of a key: the actor's, and what stands beside it. */
+const ACTOR_WORDS = /^(?:actor|pi|policy|trunk|backbone|shared|body|base)(?:$|[._])/;
+const CRITIC_WORDS = /^(?:critic|value|vf|v)(?:$|[._])/;
+const NOISE = /^(?:(?:actor|pi|policy|action)_)?(?:std|log_?stds?|sigma)$/;
+/** Parents of noise that is not in the actor. */
+const DISTRIBUTION = /^(?:dist|distribution|action_dist)\.$/;
+/** Last word of a Linear that gives the action. */
+const HEAD_WORDS =
+  /^(?:actor|pi|policy|mu|mean|action_net)$|[._](?:head|mu|mean|out|output|action|action_mean|fc_mu)$/;
 
-/** First words of a key: the actor, in order of preference, and what stands beside it. */
-const ACTOR_WORDS = ["actor", "pi", "policy"];
-const CRITIC_WORDS = ["critic", "value", "vf"];
-const NOISE_WORDS = ["std", "log_std", "logstd"];
+export const ACTOR_CRITIC: Layout = {
+  name: "actor_critic",
+  wants: "a state dict, plain or under state_dict, with actor.0.weight, actor.0.bias, …",
+  plan(root, actor) {
+    if (!(root instanceof Map)) return undefined;
+    const inner = HOLDERS.map((key) => asStateDict(root.get(key))).find(Boolean);
+    const state = inner ?? asStateDict(root);
+    const found = state && findActor(state, actor);
+    if (state === undefined || found === undefined) return undefined;
+    if (inner !== undefined) checkNoNormalizer(root);
+    return { layout: "actor_critic", state, ...found };
+  },
+};
 
-/** Finds the state dict: the root itself, or its entry `state_dict`. */
-export function findStateDict(root: unknown): StateDict {
-  const inner = root instanceof Map ? root.get("state_dict") : undefined;
-  const state = asStateDict(inner ?? root);
-  if (state !== undefined) return state;
-  throw new FormatError(
-    `it holds ${describeRoot(root)}, need an ActorCritic state dict, plain or under "state_dict"`,
-    "UNSUPPORTED",
-  );
-}
+/** Where a state dict is kept beside other things. */
+const HOLDERS = ["state_dict", "model_state_dict", "model", "policy"];
 
-/** Reads the actor's layers; refuses a state dict with a network that cannot be placed. */
-export function readActorCritic(
-  file: TorchFile,
-  state: StateDict,
-  activation: Activation,
-): Layer[] {
-  const prefix = findActor(state);
-  checkNothingElse(state, prefix);
-  return readSequential(file, state, prefix, activation);
-}
+/** What training loops call the statistics of observations that they keep beside the networks. */
+const STATISTICS = /norm|rms|mean_std|obs_(?:mean|std|var|stat)/;
 
-function findActor(state: StateDict): string {
-  const isActor = (prefix: string) => ACTOR_WORDS.includes(prefix.split(".")[0] ?? "");
-  const candidates = sequentialPrefixes(state).filter(isActor);
-  const [prefix] = candidates;
-  if (prefix !== undefined && candidates.length === 1) return prefix;
-  throw new FormatError(
-    candidates.length === 0
-      ? `no actor found among ${describeKeys(state)}, need actor.0.weight, actor.0.bias, …`
-      : `several networks could be the actor: ${candidates.map(quote).join(", ")}`,
-    "UNSUPPORTED",
-  );
-}
-
-function checkNothingElse(state: StateDict, actor: string): void {
-  for (const key of state.keys()) {
-    const words = key.split(".");
-    const parent = key.slice(0, -(words.at(-1) ?? "").length);
-    const isNoise = NOISE_WORDS.includes(words.at(-1) ?? "") && `${actor}.`.startsWith(parent);
-    const isCritic = CRITIC_WORDS.includes(words[0] ?? "");
-    if (sequentialPrefix(key) !== actor && !isCritic && !isNoise) {
-      throw new FormatError(
-        `${quote(key)} is neither actor, critic nor noise, so the policy could be more than ` +
-          `${quote(actor)}; this layout is not supported`,
-        "UNSUPPORTED",
-      );
-    }
+/** Statistics of which this layout knows neither the form nor the eps must not be left out. */
+function checkNoNormalizer(root: ReadonlyMap<unknown, unknown>): void {
+  for (const [key, value] of root) {
+    const isStatistics = typeof key === "string" && STATISTICS.test(key) && !CRITIC_WORDS.test(key);
+    if (!isStatistics || !(value instanceof Object)) continue;
+    throw new FormatError(
+      `${quote(key)} beside the weights may be a normalizer of a form that is not known; export ` +
+        "the weights alone, and give mean and std by --obs-stats obs_stats.npz",
+      "UNSUPPORTED",
+    );
   }
 }
 
-function describeRoot(root: unknown): string {
-  if (!(root instanceof Map)) return "no dictionary";
-  const keys = [...root.keys()].slice(0, 8).map((key) => quote(key));
-  return keys.length === 0 ? "an empty dictionary" : `the keys ${keys.join(", ")}`;
+function findActor(
+  state: StateDict,
+  named: string | undefined,
+): Pick<PolicyPlan, "parts" | "isOther" | "isNoise"> | undefined {
+  const isActor = (prefix: string): boolean =>
+    named === undefined ? ACTOR_WORDS.test(prefix) : isUnder(prefix, named);
+  const trunks = sequentialPrefixes(state).filter(isActor);
+  const heads = [...state.keys()]
+    .filter((key) => key.endsWith(".weight"))
+    .map((key) => key.slice(0, -".weight".length))
+    .filter((name) => HEAD_WORDS.test(name))
+    .filter((name) => (named === undefined ? !CRITIC_WORDS.test(name) : isUnder(name, named)));
+  if (trunks.length === 0 && heads.length === 0) return undefined;
+  if (trunks.length > 1 || heads.length > 1) {
+    const all = [...trunks, ...heads];
+    const shown = all.slice(0, 8).map(quote).join(", ");
+    const candidates = all.length > 8 ? `${shown} and ${all.length - 8} more` : shown;
+    throw new FormatError(
+      `several networks could be the actor: ${candidates}; name one with --actor`,
+      "UNSUPPORTED",
+    );
+  }
+  const parts = [...trunks, ...heads];
+  const isNoise = (key: string): boolean => isNoiseOf(parts, key);
+  const isOther = (key: string): boolean =>
+    isNoise(key) ||
+    (named === undefined
+      ? CRITIC_WORDS.test(key)
+      : !isUnder(key, named) && !BEFORE_THE_ACTOR.test(key));
+  return { parts, isOther, isNoise };
+}
+
+/** What --actor cannot say away: it would stand between the observation and the actor. */
+const BEFORE_THE_ACTOR = /norm|running_mean|rms|(?:^|[._])(?:rnn|lstm|gru|memory)/;
+
+/** Beside the actor or in it: `obs_normalizer.std` is no noise. */
+function isNoiseOf(parts: readonly string[], key: string): boolean {
+  const word = key.split(".").at(-1) ?? "";
+  const parent = key.slice(0, -word.length);
+  const isBeside = parts.some((part) => `${part}.`.startsWith(parent));
+  return NOISE.test(word) && (isBeside || DISTRIBUTION.test(parent));
 }

@@ -1,74 +1,105 @@
 /**
- * A torch state dict as named tensors, and the one structure every layout is made of: a
- * `nn.Sequential` of Linear layers, with keys `<prefix>.<index>.weight` and `.bias`.
+ * A torch state dict as named tensors, and how tensors are taken out of it.
  */
 
 import { FormatError, quote } from "../../base/errors.ts";
-import { toFloat32 } from "../../formats/tensor.ts";
+import { type Opaque, type PickleLeaf, isGlobal, isOpaque } from "../../formats/pickle.ts";
+import { type DType, toFloat32 } from "../../formats/tensor.ts";
 import type { TorchFile, TorchTensor } from "../../formats/torch.ts";
-import type { Activation } from "../activation.ts";
-import type { Layer, LinearLayer } from "../network.ts";
 
-export type StateDict = ReadonlyMap<string, TorchTensor>;
-
-/** The tensors of a Map, or undefined if it is not one or holds something else. */
-export function asStateDict(value: unknown): StateDict | undefined {
-  if (!(value instanceof Map) || value.size === 0) return undefined;
-  for (const [key, entry] of value) {
-    const isTensor = (entry as { kind?: unknown } | null)?.kind === "tensor";
-    if (typeof key !== "string" || !isTensor) return undefined;
-  }
-  return value as StateDict;
+/**
+ * What stands in a tensor's place without a reader here: a tensor that is complex, float8, sparse
+ * or quantized, or another object, such as a numpy array.
+ */
+export interface UnreadableTensor {
+  readonly kind: "unreadable";
+  /** What the file calls it, such as `torch.ComplexFloatStorage`. */
+  readonly dtype: string;
+  /** Empty where the file does not say it in the usual place. */
+  readonly shape: readonly number[];
 }
+
+export type StateDict = ReadonlyMap<string, TorchTensor | UnreadableTensor>;
+
+/** What wrappers put before every key: DistributedDataParallel, torch.compile. */
+const WRAPPERS = /^(?:module\.|_orig_mod\.)+/;
+
+/**
+ * The tensors of a Map with text keys, without the prefixes of wrappers, or undefined if it holds
+ * no tensor. Entries that are not tensors stay out. Throws for two keys that are one without them.
+ */
+export function asStateDict(value: unknown): StateDict | undefined {
+  if (!(value instanceof Map)) return undefined;
+  const tensors = new Map<string, TorchTensor | UnreadableTensor>();
+  for (const [name, entry] of value) {
+    const tensor = typeof name === "string" ? asTensor(entry, name.includes(".")) : undefined;
+    if (tensor === undefined) continue;
+    const key = name.replace(WRAPPERS, "");
+    if (tensors.has(key)) {
+      throw new FormatError(`${quote(key)} is there twice, with and without a wrapper's prefix`);
+    }
+    tensors.set(key, tensor);
+  }
+  return tensors.size === 0 ? undefined : tensors;
+}
+
+/** Any object is unreadable where the key, `actor.0.weight`, is that of a module's tensor. */
+function asTensor(entry: unknown, isModules: boolean): TorchTensor | UnreadableTensor | undefined {
+  const value = entry as TorchTensor | Opaque<PickleLeaf> | null;
+  if (value?.kind === "tensor") return value;
+  if (value?.kind !== "opaque" || !(isModules || REBUILD.test(value.global))) return undefined;
+  const [inner] = value.args;
+  const isWrapper = value.global.startsWith("torch._utils._rebuild_parameter");
+  if (isWrapper && inner !== undefined) return asTensor(inner, isModules);
+  const shape = value.args.find(isShape) ?? [];
+  return { kind: "unreadable", dtype: typeOf(value), shape };
+}
+
+/** What torch pickles as a call that makes a tensor: torch/_utils.py, torch/_tensor.py. */
+const REBUILD = /^torch\._(?:utils|tensor)\._rebuild_\w+$/;
+
+/** The type named last is the most exact: v3 has a storage without type and then a dtype. */
+function typeOf({ global, args }: Opaque<PickleLeaf>): string {
+  const types = args.flatMap((value) => {
+    if (isGlobal(value)) return value.name;
+    return isOpaque(value) ? value.global : [];
+  });
+  const name = types.findLast((type) => /^torch\.(?!Size$)\w+$/.test(type));
+  return name === undefined || !global.startsWith("torch._utils._rebuild_tensor") ? global : name;
+}
+
+function isShape(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every(Number.isSafeInteger);
+}
+
+/** Whether a key is `prefix` itself or begins with it and a dot. */
+export function isUnder(key: string, prefix: string): boolean {
+  return key === prefix || key.startsWith(`${prefix}.`);
+}
+
+/** Characters of a key in a message. */
+const KEY_SHOWN = 100;
 
 /** A few keys with shapes for a message: `actor.0.weight [256, 45], … (12 in all)`. */
 export function describeKeys(state: StateDict): string {
-  const shown = [...state].slice(0, 6).map(([key, { shape }]) => `${key} [${shape.join(", ")}]`);
+  const shown = [...state.entries().take(6)].map(([name, { shape }]) => {
+    const key = name.length <= KEY_SHOWN ? name : `${name.slice(0, KEY_SHOWN)}…`;
+    return `${key} [${shape.join(", ")}]`;
+  });
   const more = state.size > shown.length ? `, … (${state.size} in all)` : "";
   return shown.join(", ") + more;
 }
 
 const LAYER_KEY = /^(?<prefix>.+)\.(?<index>\d+)\.(?:weight|bias)$/;
 
-/** `actor` of `actor.0.weight`; undefined for a key that is no layer's of a `nn.Sequential`. */
-export function sequentialPrefix(key: string): string | undefined {
-  return LAYER_KEY.exec(key)?.groups?.prefix;
-}
-
 /** Prefixes under which the keys look like a `nn.Sequential`. */
 export function sequentialPrefixes(state: StateDict): string[] {
-  const prefixes = [...state.keys()].flatMap((key) => sequentialPrefix(key) ?? []);
+  const prefixes = [...state.keys()].flatMap((key) => LAYER_KEY.exec(key)?.groups?.prefix ?? []);
   return [...new Set(prefixes)];
 }
 
-/**
- * Reads the Linear layers under `prefix` with `activation` between them. Torch numbers every
- * module of the Sequential, so a Linear followed by an activation is two indices apart.
- */
-export function readSequential(
-  file: TorchFile,
-  state: StateDict,
-  prefix: string,
-  activation: Activation,
-): Layer[] {
-  const indices = layerIndices(state, prefix);
-  checkStart(indices, prefix);
-  const biasless = indices.every((index) => !state.has(`${prefix}.${index}.bias`));
-  const layers: Layer[] = [];
-  let before: { linear: LinearLayer; index: number } | undefined;
-  for (const index of indices) {
-    const linear = readLinear(file, state, `${prefix}.${index}`, biasless);
-    if (before !== undefined) {
-      checkJoint(before, { linear, index }, prefix);
-      if (index - before.index === 2) layers.push({ kind: "activation", activation });
-    }
-    layers.push(linear);
-    before = { linear, index };
-  }
-  return layers;
-}
-
-function layerIndices(state: StateDict, prefix: string): number[] {
+/** Indices of the modules with parameters under `prefix`, ascending. */
+export function layerIndices(state: StateDict, prefix: string): number[] {
   const indices = new Set<number>();
   for (const key of state.keys()) {
     const groups = LAYER_KEY.exec(key)?.groups;
@@ -77,82 +108,47 @@ function layerIndices(state: StateDict, prefix: string): number[] {
   return [...indices].sort((a, b) => a - b);
 }
 
-function readLinear(
+/** Whether the tensor holds numbers with a fraction; counters and masks do not. */
+const FLOATS: readonly DType[] = ["float16", "bfloat16", "float32", "float64"];
+
+/**
+ * A tensor's numbers as float32; refuses a missing key, another shape, another type than floating
+ * point, and what is not finite.
+ */
+export function readTensor(
   file: TorchFile,
   state: StateDict,
-  name: string,
-  biasless: boolean,
-): LinearLayer {
-  const weight = state.get(`${name}.weight`);
-  const bias = state.get(`${name}.bias`);
-  if (weight === undefined) throw missing(`${name}.weight`, state);
-  if (bias === undefined && !biasless) throw missing(`${name}.bias`, state);
-  const [outputs = 0, inputs = 0] = weight.shape;
-  if (weight.shape.length !== 2 || inputs === 0 || outputs === 0) {
+  key: string,
+  shape?: readonly number[],
+): Float32Array {
+  const tensor = state.get(key);
+  if (tensor === undefined) {
+    throw new FormatError(`it has no ${quote(key)}, found ${describeKeys(state)}`);
+  }
+  if (tensor.kind === "unreadable" || !FLOATS.includes(tensor.dtype)) {
     throw new FormatError(
-      `${quote(`${name}.weight`)} has shape [${weight.shape.join(", ")}], ` +
-        "need [outputs, inputs] of a Linear layer",
+      `${quote(key)} holds ${tensor.dtype}, need a tensor of ${FLOATS.join(", ")}`,
       "UNSUPPORTED",
     );
   }
-  if (bias !== undefined && (bias.shape.length !== 1 || bias.shape[0] !== outputs)) {
+  if (shape !== undefined && tensor.shape.join() !== shape.join()) {
     throw new FormatError(
-      `${quote(`${name}.bias`)} has shape [${bias.shape.join(", ")}], its weight needs [${outputs}]`,
+      `${quote(key)} has shape [${tensor.shape.join(", ")}], need [${shape.join(", ")}]`,
     );
   }
-  return {
-    kind: "linear",
-    name,
-    inputs,
-    outputs,
-    weight: finite(toFloat32(file.load(weight)), `${name}.weight`),
-    bias:
-      bias === undefined
-        ? new Float32Array(outputs)
-        : finite(toFloat32(file.load(bias)), `${name}.bias`),
-  };
-}
-
-interface Placed {
-  readonly linear: LinearLayer;
-  readonly index: number;
-}
-
-/** What stands before the first Linear layer has no tensors, so nobody knows what it does. */
-function checkStart([first = 0]: readonly number[], prefix: string): void {
-  if (first === 0) return;
-  throw new FormatError(
-    `${prefix} begins with layer ${first}, need a Linear layer first (${prefix}.0.weight)`,
-    "UNSUPPORTED",
-  );
-}
-
-function checkJoint(before: Placed, after: Placed, prefix: string): void {
-  const gap = after.index - before.index;
-  if (gap > 2) {
-    throw new FormatError(
-      `${prefix} goes from layer ${before.index} to layer ${after.index}, ` +
-        `need a Linear layer and an activation in turn (${prefix}.${before.index + 2}.weight)`,
-    );
-  }
-  if (before.linear.outputs !== after.linear.inputs) {
-    throw new FormatError(
-      `${before.linear.name} gives ${before.linear.outputs} values, ` +
-        `${after.linear.name} takes ${after.linear.inputs}`,
-    );
-  }
-}
-
-function finite(values: Float32Array, name: string): Float32Array {
+  const values = toFloat32(file.load(tensor));
   const index = values.findIndex((value) => !Number.isFinite(value));
   if (index >= 0) {
-    throw new FormatError(
-      `${quote(name)} holds ${values[index]} at element ${index}, need numbers`,
-    );
+    throw new FormatError(`${quote(key)} holds ${values[index]} at element ${index}, need numbers`);
   }
   return values;
 }
 
-function missing(key: string, state: StateDict): FormatError {
-  return new FormatError(`it has no ${quote(key)}, found ${describeKeys(state)}`);
+/** A vector, whatever dimensions of 1 it has around it. */
+export function readVector(file: TorchFile, state: StateDict, key: string): Float32Array {
+  const shape = state.get(key)?.shape ?? [];
+  if (shape.filter((size) => size !== 1).length > 1) {
+    throw new FormatError(`${quote(key)} has shape [${shape.join(", ")}], need a vector`);
+  }
+  return readTensor(file, state, key);
 }

@@ -1,0 +1,87 @@
+/**
+ * What in an ONNX model keeps it off the RK3588's NPU. Source: rknn-toolkit2's operator list for
+ * 2.3.2 and conversions tried with 2.5.0.
+ */
+
+import { FormatError } from "../base/errors.ts";
+import {
+  DATA_TYPE,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxTensor,
+  tensorFloats,
+} from "../formats/onnx.ts";
+import { plain } from "./finding.ts";
+
+/** Values beyond are infinite as float16; the toolkit converts them, and NaN, without a word. */
+const FLOAT16_MAX = 65_504;
+const FLOATS: ReadonlySet<number> = new Set([
+  DATA_TYPE.float16,
+  DATA_TYPE.bfloat16,
+  DATA_TYPE.float32,
+  DATA_TYPE.float64,
+]);
+/** The newest opset that the toolkit takes: `Unsupport onnx opset 20, need <= 19!`. */
+const OPSET_MAX = 19;
+
+/** One sentence per problem, without repeating itself for every node of a kind. */
+export function npuProblems(model: OnnxModel): string[] {
+  const { graph, opsetImport = [] } = model;
+  const problems = new Map<string, { count: number; first: string }>();
+  for (const [index, node] of (graph.node ?? []).entries()) {
+    const why = nodeProblem(node);
+    if (why === undefined) continue;
+    const first = plain(node.name || node.output?.[0] || `node ${index}`, 60);
+    const known = problems.get(why);
+    problems.set(why, { count: (known?.count ?? 0) + 1, first: known?.first ?? first });
+  }
+  const sentences = [...problems].map(([why, { count, first }]) =>
+    count === 1 ? `${first}: ${why}` : `${first} and ${count - 1} more: ${why}`,
+  );
+  const opset = opsetImport.find(({ domain = "" }) => domain === "" || domain === "ai.onnx");
+  if (Number(opset?.version ?? 0) > OPSET_MAX) {
+    sentences.push(`opset ${opset?.version}: conversion takes at most ${OPSET_MAX}`);
+  }
+  const weights = (graph.initializer ?? []).flatMap((tensor) => weightProblem(tensor) ?? []);
+  return [...sentences, ...dynamicInputs(model), ...weights];
+}
+
+function nodeProblem({ opType, attribute = [], domain = "" }: OnnxNode): string | undefined {
+  if (domain !== "" && domain !== "ai.onnx") {
+    return `operator ${plain(`${domain}.${opType}`, 60)} is not of the ONNX standard`;
+  }
+  if (opType === "Selu") return "Selu is not an operator of the NPU, train with elu";
+  if (opType !== "Elu") return undefined;
+  const alpha = attribute.find(({ name }) => name === "alpha")?.f ?? 1;
+  return alpha === 1 ? undefined : `Elu with alpha ${alpha}, the NPU computes alpha 1 only`;
+}
+
+function dynamicInputs({ graph }: OnnxModel): string[] {
+  const constants = new Set(graph.initializer?.map(({ name }) => name));
+  return (graph.input ?? [])
+    .filter(({ name }) => !constants.has(name))
+    .filter(({ type }) =>
+      type?.tensorType?.shape?.dim?.some(({ dimValue }) => dimValue === undefined),
+    )
+    .map(
+      ({ name = "" }) =>
+        `input ${plain(name, 60)} has a dynamic dimension, conversion needs fixed ones: ` +
+        "export without --dynamic-batch",
+    );
+}
+
+/** A weight that float16 cannot hold, or values that cannot be read at all. */
+function weightProblem(tensor: OnnxTensor): string | undefined {
+  const name = plain(tensor.name ?? "", 60);
+  try {
+    if (!FLOATS.has(tensor.dataType ?? 0)) return undefined;
+    const values = tensorFloats(tensor);
+    const index = values.findIndex((value) => !(Math.abs(value) <= FLOAT16_MAX));
+    return index < 0
+      ? undefined
+      : `${name}[${index}] is ${values[index]}, float16 holds at most ${FLOAT16_MAX}`;
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return plain(error.message, 300);
+  }
+}

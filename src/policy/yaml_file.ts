@@ -1,0 +1,41 @@
+/**
+ * YAML files of the user's: parsed strictly, checked with valibot, refused with file and place.
+ */
+
+import * as v from "valibot";
+import { parseDocument } from "yaml";
+import { Lite3Error, quote } from "../base/errors.ts";
+import { readFile } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
+
+/** Parses a YAML file. Python's tags, as Isaac Lab writes them, mean nothing here. */
+export function readYaml(path: string): unknown {
+  const text = new TextDecoder().decode(readFile(path, LIMITS.configBytes));
+  const document = parseDocument(text, { logLevel: "error" });
+  const [problem] = document.errors;
+  if (problem !== undefined) throw refuse(path, firstLine(problem));
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw refuse(path, firstLine(error as Error));
+  }
+}
+
+/** It says where the problem is; the lines after it draw the place. */
+function firstLine({ message }: Error): string {
+  return message.split("\n")[0]?.replace(/:$/, "") ?? "not YAML";
+}
+
+/** The value as the schema has it, or CONFIG naming the place, what is there and what is needed. */
+export function checkYaml<S extends v.GenericSchema>(path: string, schema: S, value: unknown) {
+  if (Array.isArray(value)) throw refuse(path, "the document is a list, need Object");
+  const checked = v.safeParse(schema, value);
+  if (checked.success) return checked.output;
+  const [issue] = checked.issues;
+  const at = v.getDotPath(issue) ?? "the document";
+  throw refuse(path, `${at} is ${issue.received}, need ${issue.expected ?? issue.message}`);
+}
+
+function refuse(path: string, reason: string): Lite3Error {
+  return new Lite3Error("CONFIG", `Cannot use config ${quote(path)}: ${reason}`);
+}

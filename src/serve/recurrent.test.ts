@@ -1,0 +1,109 @@
+/**
+ * A recurrent policy behind the service: every connection has a state of its own.
+ */
+
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { present } from "../base/assert.ts";
+import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { run } from "../cli/program_fixture.ts";
+import { GRU_CHECKPOINT, readSequence, type Sequence } from "../policy/recurrent_fixture.ts";
+import type { PolicyState } from "../runtime/backend.ts";
+import { openPolicy } from "../runtime/open.ts";
+import { openRemote } from "../runtime/remote.ts";
+import { Client, killServices, startService } from "./service_fixture.ts";
+
+setDefaultTimeout(60_000);
+
+const directory = temporaryDirectory();
+const model = join(directory, "gru.onnx");
+const unix = join(directory, "s");
+let golden: Sequence;
+
+beforeAll(async () => {
+  const { path, activation } = GRU_CHECKPOINT;
+  const ran = await run(["export", path, "--activation", activation, "--output", model]);
+  expect(ran.status).toBe(0);
+  await startService(["--model", model, "--socket", unix]);
+  golden = await readSequence("rsl_rl_4_0_gru");
+});
+
+afterAll(killServices);
+
+const connect = () => Client.connect({ unix }, 16);
+
+/** The golden observations in order, or in the opposite one. */
+function requests(isReversed: boolean): Uint8Array[] {
+  const rows = Array.from({ length: golden.rows }, (_, row) =>
+    golden.observations.slice(row * 12, (row + 1) * 12),
+  );
+  return (isReversed ? rows.reverse() : rows).map((row) => new Uint8Array(row.buffer));
+}
+
+/** What the model answers to a sequence of its own. */
+async function answersAlone(sequence: readonly Uint8Array[]): Promise<Uint8Array[]> {
+  using policy = await openPolicy(model, undefined);
+  const state = policy.backend.createState();
+  const answers: Uint8Array[] = [];
+  for (const bytes of sequence) {
+    const action = new Float32Array(4);
+    await policy.act(new Float32Array(bytes.slice().buffer), action, state);
+    answers.push(new Uint8Array(action.buffer));
+  }
+  return answers;
+}
+
+describe("the service of a recurrent policy", () => {
+  test("gives two interleaved clients what two separate sequences give", async () => {
+    const sequences = [requests(false), requests(true)];
+    const clients = [await connect(), await connect()];
+    const given: Uint8Array[][] = [[], []];
+    for (let step = 0; step < golden.rows; step++) {
+      for (const [i, client] of clients.entries()) client.send(present(sequences[i]?.[step]));
+      for (const [i, client] of clients.entries()) given[i]?.push(...(await client.take(1)));
+    }
+    for (const client of clients) client.close();
+    expect(given).toEqual(await Promise.all(sequences.map(answersAlone)));
+    const actions = new Float32Array(Buffer.concat(present(given[0])).buffer);
+    const worst = golden.actions.reduce(
+      (max, value, i) => Math.max(max, Math.abs(value - present(actions[i]))),
+      0,
+    );
+    expect([actions.length, worst <= 1e-5]).toEqual([golden.actions.length, true]);
+  });
+
+  test("begins anew with each connection, and takes a sequence at once", async () => {
+    const sequence = requests(false);
+    const given: Uint8Array[][] = [];
+    for (let round = 0; round < 2; round++) {
+      const client = await connect();
+      client.send(...sequence);
+      given.push(await client.take(golden.rows));
+      client.close();
+    }
+    const alone = await answersAlone(sequence);
+    expect(given).toEqual([alone, alone]);
+  });
+});
+
+describe("the remote backend of a recurrent policy", () => {
+  test("keeps a state per connection, and a connection per state", async () => {
+    const sizes = { observationSize: 12, actionSize: 4, timeoutMs: 20_000 };
+    using backend = openRemote({ kind: "unix", path: unix }, sizes);
+    const infer = (state: PolicyState, bytes: Uint8Array): Uint8Array => {
+      const action = new Float32Array(4);
+      void backend.infer(new Float32Array(bytes.slice().buffer), action, state, 1);
+      return new Uint8Array(action.buffer);
+    };
+    const sequence = requests(false).slice(0, 5);
+    const [warm, first, second] = [
+      backend.createState(),
+      backend.createState(),
+      backend.createState(),
+    ];
+    for (const bytes of sequence) infer(warm, bytes);
+    const given = sequence.map((bytes) => [infer(first, bytes), infer(second, bytes)]);
+    const alone = await answersAlone(sequence);
+    expect(given).toEqual(alone.map((answer) => [answer, answer]));
+  });
+});
