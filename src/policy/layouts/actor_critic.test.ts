@@ -54,15 +54,30 @@ describe("ACTOR_CRITIC", () => {
     );
   });
 
-  test("takes layers that all have no bias, and those without an activation between", async () => {
+  test("takes layers that all have no bias", async () => {
     const layers = await readState({
       "actor.0.weight": { shape: [2, 1], values: [1, 2] },
-      "actor.1.weight": { shape: [1, 2], values: [3, 4] },
+      "actor.2.weight": { shape: [1, 2], values: [3, 4] },
     });
     expect(layers).toEqual([
       linear("actor.0", [[1], [2]], [0, 0]),
-      linear("actor.1", [[3, 4]], [0]),
+      { kind: "activation", activation: "elu" },
+      linear("actor.2", [[3, 4]], [0]),
     ]);
+  });
+
+  test("refuses Linear after Linear: a ModuleList has the same keys", async () => {
+    const state = {
+      "actor.layers.0.weight": { shape: [2, 1], values: [1, 2] },
+      "actor.layers.1.weight": { shape: [1, 2], values: [3, 4] },
+    };
+    expect(await refuseState(state)).toEqual({
+      code: "UNSUPPORTED",
+      message:
+        "actor.layers.0 and actor.layers.1 are both Linear: a ModuleList with elu in its forward " +
+        "has the same keys as layers with nothing between; use a Sequential with its " +
+        "activations, or say --activation identity",
+    });
   });
 
   test("reads weights of other types as float32", async () => {

@@ -5,6 +5,8 @@
  */
 
 import { FormatError, quote } from "../../base/errors.ts";
+import { warn } from "../../base/log.ts";
+import { checkBeside } from "./beside.ts";
 import type { Layout, PolicyPlan } from "./plan.ts";
 import { asStateDict, isUnder, sequentialPrefixes, type StateDict } from "./state_dict.ts";
 
@@ -27,29 +29,14 @@ export const ACTOR_CRITIC: Layout = {
     const state = inner ?? asStateDict(root);
     const found = state && findActor(state, actor);
     if (state === undefined || found === undefined) return undefined;
-    if (inner !== undefined) checkNoNormalizer(root);
+    if (inner !== undefined) checkBeside(root, KNOWN);
     return { layout: "actor_critic", state, ...found };
   },
 };
 
 /** Where a state dict is kept beside other things. */
 const HOLDERS = ["state_dict", "model_state_dict", "model", "policy"];
-
-/** What training loops call the statistics of observations that they keep beside the networks. */
-const STATISTICS = /norm|rms|mean_std|obs_(?:mean|std|var|stat)/;
-
-/** Statistics of which this layout knows neither the form nor the eps must not be left out. */
-function checkNoNormalizer(root: ReadonlyMap<unknown, unknown>): void {
-  for (const [key, value] of root) {
-    const isStatistics = typeof key === "string" && STATISTICS.test(key) && !CRITIC_WORDS.test(key);
-    if (!isStatistics || !(value instanceof Object)) continue;
-    throw new FormatError(
-      `${quote(key)} beside the weights may be a normalizer of a form that is not known; export ` +
-        "the weights alone, and give mean and std by --obs-stats obs_stats.npz",
-      "UNSUPPORTED",
-    );
-  }
-}
+const KNOWN = new RegExp(`^(?:${HOLDERS.join("|")})$`);
 
 function findActor(
   state: StateDict,
@@ -74,6 +61,7 @@ function findActor(
     );
   }
   const parts = [...trunks, ...heads];
+  if (named !== undefined) sayWhatIsLeftOut(state, named);
   const isNoise = (key: string): boolean => isNoiseOf(parts, key);
   const isOther = (key: string): boolean =>
     isNoise(key) ||
@@ -81,6 +69,14 @@ function findActor(
       ? CRITIC_WORDS.test(key)
       : !isUnder(key, named) && !BEFORE_THE_ACTOR.test(key));
   return { parts, isOther, isNoise };
+}
+
+/** `--actor` is the user's word that the rest is not the policy's; it is named all the same. */
+function sayWhatIsLeftOut(state: StateDict, named: string): void {
+  const others = [...state.keys()].filter((key) => !isUnder(key, named) && !CRITIC_WORDS.test(key));
+  const words = [...new Set(others.map((key) => key.split(".")[0] ?? key))];
+  const parts = words.filter((word) => !NOISE.test(word));
+  if (parts.length > 0) warn(`--actor ${named} leaves out ${parts.slice(0, 8).join(", ")}`);
 }
 
 /** What --actor cannot say away: it would stand between the observation and the actor. */

@@ -38,7 +38,9 @@ export function readPlan(source: TorchFile, plan: PolicyPlan, hints: PlanHints):
   const parts = plan.sequence === undefined ? plan.parts : [];
   for (const [index, part] of parts.entries()) {
     const isSequential = sequentialPrefixes(plan.state).includes(part);
-    if (index > 0) layers.push({ kind: "activation", activation: hints.activation });
+    if (index > 0 && !isNormAfterActivation(layers)) {
+      layers.push({ kind: "activation", activation: hints.activation });
+    }
     if (plan.memory !== undefined && index === (plan.memoryBefore ?? 0)) {
       layers.push(readMemory(file, plan.state, plan.memory));
     }
@@ -62,6 +64,11 @@ export function readPlan(source: TorchFile, plan: PolicyPlan, hints: PlanHints):
     layers,
     normalizer: normalizer && readNormalizer(file, normalizer, hints.normalizerEpsilon),
   };
+}
+
+/** Linear, activation, LayerNorm: the pattern is complete, nothing comes after it. */
+function isNormAfterActivation(layers: readonly Layer[]): boolean {
+  return layers.at(-1)?.kind === "layer_norm" && layers.at(-2)?.kind === "activation";
 }
 
 function readStep(file: TorchFile, { layout, state }: PolicyPlan, step: PlanStep): Layer {

@@ -4,6 +4,7 @@
  * `std`, `log_std` or `distribution.*`.
  */
 
+import { checkBeside } from "./beside.ts";
 import type { Layout, NormalizerPlan } from "./plan.ts";
 import { asStateDict, type StateDict } from "./state_dict.ts";
 
@@ -39,6 +40,7 @@ export const RSL_RL: Layout = {
     const state =
       asStateDict(root.get("actor_state_dict")) ?? asStateDict(root.get("student_state_dict"));
     if (state === undefined) return undefined;
+    checkBeside(root, /^(?:actor|student)_state_dict$|^infos$/);
     const normalizer = empiricalNormalizer(state, "obs_normalizer");
     const keys = [...state.keys()];
     return {

@@ -5,6 +5,7 @@
  */
 
 import { FormatError } from "../../base/errors.ts";
+import { checkBeside } from "./beside.ts";
 import type { Layout } from "./plan.ts";
 import { empiricalNormalizer, isNormalizerBuffer } from "./rsl_rl.ts";
 import { asStateDict, describeKeys } from "./state_dict.ts";
@@ -13,6 +14,8 @@ const NOISE = /^(?:std|log_std)$/;
 /** Networks that stand beside the policy. */
 const OTHERS =
   /^(?:critic|memory_c|teacher|memory_t|(?:critic|teacher)_obs_normalizer|rnd|predictor|target)\./;
+
+const KNOWN = /^model_state_dict$|^infos$|^(?:critic_|privileged_)?obs_norm_state_dict$/;
 
 export const RSL_RL_LEGACY: Layout = {
   name: "rsl_rl_legacy",
@@ -24,6 +27,7 @@ export const RSL_RL_LEGACY: Layout = {
     const isStudent = keys.some((key) => key.startsWith("student."));
     const part = isStudent ? "student" : "actor";
     if (state === undefined || !keys.some((key) => key.startsWith(`${part}.`))) return undefined;
+    checkBeside(root, KNOWN);
     const memory = isStudent ? "memory_s.rnn" : "memory_a.rnn";
     const inside = `${part}_obs_normalizer`;
     const beside = asStateDict(root.get("obs_norm_state_dict"));

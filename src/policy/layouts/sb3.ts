@@ -23,10 +23,25 @@ const SAC_OTHERS = /^(?:critic|actor\.log_std|log_ent_coef)/;
 /** `<class 'torch.nn.modules.activation.ReLU'>`, as SB3 writes classes into its JSON. */
 const ACTIVATION_CLASS = /\.(\w+)'>$/;
 
+const Space = v.looseObject({
+  ":type:": v.optional(v.string()),
+  _shape: v.optional(v.nullable(v.array(v.number()))),
+});
+
 const Data = v.looseObject({
-  policy_kwargs: v.optional(v.looseObject({ activation_fn: v.optional(v.string()) })),
+  policy_kwargs: v.optional(
+    v.looseObject({
+      activation_fn: v.optional(v.string()),
+      squash_output: v.optional(v.unknown()),
+    }),
+  ),
+  observation_space: v.optional(Space),
   action_space: v.optional(
-    v.looseObject({ low: v.optional(v.string()), high: v.optional(v.string()) }),
+    v.looseObject({
+      ...Space.entries,
+      low: v.optional(v.string()),
+      high: v.optional(v.string()),
+    }),
   ),
 });
 
@@ -39,6 +54,7 @@ export const SB3: Layout = {
     const state = asStateDict(policy);
     if (state === undefined) return undefined;
     const document = parseData(data);
+    checkSpaces(document, state);
     const named = ACTIVATION_CLASS.exec(document.policy_kwargs?.activation_fn ?? "")?.[1];
     if (state.has("action_net.weight")) return planPpo(state, named?.toLowerCase() ?? "tanh");
     if (state.has("actor.mu.weight")) {
@@ -53,6 +69,31 @@ function parseData(data: string): v.InferOutput<typeof Data> {
     return v.parse(Data, JSON.parse(data));
   } catch {
     throw new FormatError('entry "data" is not the JSON of a Stable-Baselines3 model');
+  }
+}
+
+/** Vectors in and out, of the widths that the weights have, and no squashing that is not read. */
+function checkSpaces(document: v.InferOutput<typeof Data>, state: StateDict): void {
+  const first =
+    state.get("mlp_extractor.policy_net.0.weight") ?? state.get("actor.latent_pi.0.weight");
+  const last = state.get("action_net.weight") ?? state.get("actor.mu.weight");
+  for (const [what, space, size] of [
+    ["observation", document.observation_space, first?.shape[1]],
+    ["action", document.action_space, last?.shape[0]],
+  ] as const) {
+    const { ":type:": type = "Box", _shape: shape } = space ?? {};
+    const isVector = !shape || size === undefined || String(shape) === String([size]);
+    if (/\bBox\b/.test(type) && isVector) continue;
+    throw new FormatError(
+      `its ${what} space is ${type} of shape [${shape ?? "?"}], need a Box of [${size ?? "N"}]`,
+      "UNSUPPORTED",
+    );
+  }
+  if (document.policy_kwargs?.squash_output === true && state.has("action_net.weight")) {
+    throw new FormatError(
+      "its policy has squash_output, which is not supported for PPO and A2C",
+      "UNSUPPORTED",
+    );
   }
 }
 

@@ -34,9 +34,23 @@ export function readSequential(
     const gap = i === 0 ? 0 : (indices[i] ?? 0) - (indices[i - 1] ?? 0) - 1;
     if (gap > 1) throw gapTooWide(prefix, indices[i - 1] ?? 0, indices[i] ?? 0);
     if (gap === 1) layers.push({ kind: "activation", activation });
+    if (gap === 0 && layers.at(-1)?.kind === "linear" && module.kind === "linear") {
+      checkAdjacent(names[i - 1] ?? "", name, activation);
+    }
     layers.push(module);
   }
   return layers;
+}
+
+/** A `nn.ModuleList` has these keys too, with the activations in `forward`, where none are seen. */
+function checkAdjacent(before: string, after: string, activation: Activation): void {
+  if (activation === "identity") return;
+  throw new FormatError(
+    `${before} and ${after} are both Linear: a ModuleList with ${activation} in its forward has ` +
+      "the same keys as layers with nothing between; use a Sequential with its activations, or " +
+      "say --activation identity",
+    "UNSUPPORTED",
+  );
 }
 
 /** A Linear that stands alone, such as a head. */

@@ -32,7 +32,8 @@ export function asStateDict(value: unknown): StateDict | undefined {
   if (!(value instanceof Map)) return undefined;
   const tensors = new Map<string, TorchTensor | UnreadableTensor>();
   for (const [name, entry] of value) {
-    const tensor = typeof name === "string" ? asTensor(entry, name.includes(".")) : undefined;
+    if (typeof name !== "string") continue;
+    const tensor = asTensor(entry, name.includes(".")) ?? asValue(name, entry);
     if (tensor === undefined) continue;
     const key = name.replace(WRAPPERS, "");
     if (tensors.has(key)) {
@@ -40,7 +41,27 @@ export function asStateDict(value: unknown): StateDict | undefined {
     }
     tensors.set(key, tensor);
   }
-  return tensors.size === 0 ? undefined : tensors;
+  return [...tensors.values()].some(isTensorLike) ? tensors : undefined;
+}
+
+/** Entries of a training loop that are no part of a network. */
+const BOOKKEEPING =
+  /^(?:iter|epoch|step|global_step|infos?|args|config|cfg|hparams|version|seed|lr|learning_rate)/;
+
+/** A number, list or object among tensors may scale an action: it is kept, and cannot be read. */
+function asValue(name: string, entry: unknown): UnreadableTensor | undefined {
+  const isNumber = typeof entry === "number" || typeof entry === "bigint";
+  const isObject = Array.isArray(entry) || (entry as { kind?: unknown } | null)?.kind === "opaque";
+  if (BOOKKEEPING.test(name) || !(isNumber || isObject)) return undefined;
+  const global = (entry as { global?: string }).global;
+  return { kind: "unreadable", dtype: global ?? PLAIN, shape: [] };
+}
+
+const PLAIN = "a number or list of Python";
+
+/** A Map of plain numbers is no state dict; one of arrays that cannot be read is. */
+function isTensorLike(entry: TorchTensor | UnreadableTensor): boolean {
+  return entry.kind === "tensor" || /^(?:torch|numpy)\./.test(entry.dtype);
 }
 
 /** Any object is unreadable where the key, `actor.0.weight`, is that of a module's tensor. */
