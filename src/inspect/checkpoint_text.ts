@@ -123,7 +123,7 @@ export async function checkpointAdvice(
   const advice: string[] = [];
   if (details.suspicious.length > 0) {
     advice.push(
-      "lite3rl executes none of what is listed; torch.load with weights_only=False would",
+      "nothing of what is listed is executed here; torch.load with weights_only=False would",
     );
   }
   if (command === null) {

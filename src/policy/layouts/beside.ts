@@ -18,8 +18,8 @@ export function checkBeside(root: ReadonlyMap<unknown, unknown>, known: RegExp):
     const isObject = value instanceof Object;
     if (isObject && STATISTICS.test(key)) {
       throw new FormatError(
-        `${quote(key)} beside the weights may be a normalizer of a form that is not known; export ` +
-          "the weights alone, and give mean and std by --obs-stats obs_stats.npz",
+        `${quote(key)} beside the weights may be a normalizer of a form that is not known; ` +
+          "export the weights alone, and give mean and std by --obs-stats obs_stats.npz",
         "UNSUPPORTED",
       );
     }

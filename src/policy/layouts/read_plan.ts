@@ -40,6 +40,9 @@ export function readPlan(source: TorchFile, plan: PolicyPlan, hints: PlanHints):
     const isSequential = sequentialPrefixes(plan.state).includes(part);
     if (index > 0 && !isNormAfterActivation(layers)) {
       layers.push({ kind: "activation", activation: hints.activation });
+      if (plan.layout === "actor_critic") {
+        notice(`${plan.parts.join(" → ")}: taking ${hints.activation} between the two`);
+      }
     }
     if (plan.memory !== undefined && index === (plan.memoryBefore ?? 0)) {
       layers.push(readMemory(file, plan.state, plan.memory));
@@ -52,9 +55,6 @@ export function readPlan(source: TorchFile, plan: PolicyPlan, hints: PlanHints):
   }
   if (plan.sequence === undefined && layers.some(({ kind }) => kind === "layer_norm")) {
     notice("LayerNorm: eps is not in a checkpoint, taking torch's own 1e-5");
-  }
-  if (plan.parts.length > 1 && plan.layout === "actor_critic") {
-    notice(`${plan.parts.join(" → ")}: taking ${hints.activation} between the two`);
   }
   checkWidths(layers);
   checkNothingLeft(plan, layers);
