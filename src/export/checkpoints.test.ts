@@ -96,6 +96,19 @@ async function compare(row: Expected, model: string, obsStats?: string) {
   return { isWhole: actions.length === expected.length, isExact: worst <= TOLERANCE };
 }
 
+test("exportCheckpoint() needs no eps of a normalizer that is dropped", async () => {
+  const result = await exportCheckpoint({
+    checkpoint: join(FOLDER, "rsl_rl_5_5_normalized.pt"),
+    output: join(directory, "dropped.onnx"),
+    activation: "elu",
+    normalizer: "drop",
+    outputName: "action",
+    dynamicBatch: false,
+    check: false,
+  });
+  expect(result.normalizer).toBe("none");
+});
+
 describe("exportCheckpoint() acts as the library that wrote it:", () => {
   for (const row of rows) {
     test(row.file, async () => {

@@ -63,6 +63,7 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
     ...options,
     activation: named(options.activation, "--activation"),
     outputActivation: named(options.outputActivation, "--output-activation"),
+    dropsNormalizer: options.normalizer === "drop",
   });
   const { obsStats, normalizer: choice } = options;
   const placed = await placeNormalizer(checkpoint, { obsStats, choice, output });

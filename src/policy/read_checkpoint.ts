@@ -13,6 +13,7 @@ import { detectLayout } from "./layouts/detect.ts";
 import type { PolicyPlan } from "./layouts/plan.ts";
 import { readPlan } from "./layouts/read_plan.ts";
 import type { Layer, Network, NormalizeLayer } from "./network.ts";
+import { readYaml } from "./yaml_file.ts";
 
 export interface Checkpoint {
   /** Without the normalizer. */
@@ -35,6 +36,8 @@ export interface CheckpointHints {
   readonly activation?: Activation | undefined;
   readonly outputActivation?: Activation | undefined;
   readonly normalizerEpsilon?: number | undefined;
+  /** The normalizer is not going to be used, so its eps need not be known. */
+  readonly dropsNormalizer?: boolean;
   readonly distribution?: "gaussian" | "beta" | "none" | undefined;
   readonly observationSize?: number | undefined;
   readonly actionSize?: number | undefined;
@@ -52,7 +55,12 @@ export async function readCheckpoint(path: string, hints: CheckpointHints): Prom
     const layers = readPlan(file, plan, {
       activation,
       outputActivation: chooseOutput(path, hints.outputActivation, plan),
-      normalizerEpsilon: chooseEpsilon(hints.normalizerEpsilon, config, plan),
+      normalizerEpsilon: chooseEpsilon(
+        hints.normalizerEpsilon,
+        config,
+        plan,
+        hints.dropsNormalizer === true,
+      ),
       distribution: hints.distribution,
     });
     return { ...layers, layout: plan.layout, activation };
@@ -72,7 +80,7 @@ export async function readCheckpoint(path: string, hints: CheckpointHints): Prom
 function chooseConfig(path: string, given: string | undefined): ActorConfig | undefined {
   if (given !== undefined) return readActorConfig(given);
   const beside = findConfig(path);
-  if (beside === undefined) return undefined;
+  if (beside === undefined || readYaml(beside) === null) return undefined;
   notice(`taking ${beside}, which stands beside the checkpoint`);
   return readActorConfig(beside);
 }
@@ -127,6 +135,7 @@ function chooseEpsilon(
   flag: number | undefined,
   config: ActorConfig | undefined,
   plan: PolicyPlan,
+  isDropped: boolean,
 ): number | undefined {
   const { normalizer } = plan;
   if (normalizer?.isInFile === true) {
@@ -143,6 +152,7 @@ function chooseEpsilon(
     );
   }
   if (flag !== undefined || normalizer === undefined) return flag;
+  if (isDropped) return normalizer.epsilon;
   if (config?.library !== normalizer.library) return undefined;
   notice(`${config.path}: normalised by ${normalizer.library}, whose eps is ${normalizer.epsilon}`);
   return normalizer.epsilon;
