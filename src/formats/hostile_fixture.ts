@@ -186,7 +186,7 @@ function tensors(): Record<string, Uint8Array> {
 /** 360 kB of weights that would be 1 GB of layers. */
 function sharedLayers(): Uint8Array {
   const weight = tensorCode({ key: "a", shape: [300, 300] });
-  const entries = Array.from({ length: 3000 }, (_, i) => [`actor.${i}.weight`, weight]);
+  const entries = Array.from({ length: 3000 }, (_, i) => [`actor.${2 * i}.weight`, weight]);
   return writeTorch(dict(Object.fromEntries(entries) as Record<string, Code>), {
     a: new Uint8Array(360_000),
   });
@@ -196,7 +196,7 @@ function sharedLayers(): Uint8Array {
 function alternatingLayers(): Uint8Array {
   const entries = Array.from({ length: 3000 }, (_, i) => {
     const weight = tensorCode({ key: i % 2 === 0 ? "a" : "c", shape: [1, 1], elements: 90_000 });
-    return [`actor.${i}.weight`, weight];
+    return [`actor.${2 * i}.weight`, weight];
   });
   return writeTorch(dict(Object.fromEntries(entries) as Record<string, Code>), {
     a: new Uint8Array(360_000),
@@ -278,7 +278,7 @@ function floods(): Record<string, Uint8Array> {
   return {
     "50000 heads": keys(50_000, (i) => `n${i}.mean.weight`),
     "50000 networks": keys(50_000, (i) => `actor.n${i}.0.weight`),
-    "50000 layers": keys(50_000, (i) => `actor.${i}.weight`),
+    "50000 layers": keys(50_000, (i) => `actor.${2 * i}.weight`),
     "50000 noises": keys(50_000, (i) => (i === 0 ? "actor.0.weight" : `n${i}.std`)),
     "a key of 4 MB": keys(2, (i) => `${"x.1".repeat(1_400_000)}.${i}.weight`),
     "10000 entries": writeZip({
