@@ -19,8 +19,8 @@ export async function inspectText(path: string): Promise<string> {
 }
 
 /** The golden text; written from `found` where goldens are to be updated. */
-export function golden(path: string, found: string): string {
-  const name = `${basename(path)}.json`;
+export function golden(path: string, found: string, label = basename(path)): string {
+  const name = `${label}.json`;
   const file = join(GOLDENS, name);
   if (process.env.UPDATE_GOLDEN === "1") {
     mkdirSync(GOLDENS, { recursive: true });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { FormatError, Lite3Error } from "../base/errors.ts";
@@ -16,6 +16,7 @@ import { call, dict, global, int, list, pickle, text } from "../formats/pickle_f
 import { writeStateDict, writeTorch } from "../formats/torch_fixture.ts";
 import { writeNpz } from "../formats/npz.ts";
 import { writeZip } from "../formats/zip.ts";
+import { describeWithShared, SHARED_DATA } from "../../scripts/dev/test_tools.ts";
 import { FIXTURES, golden, inspectText } from "./golden_fixture.ts";
 import { inspect, inspectionDocument } from "./inspect.ts";
 import { renderInspection } from "./render.ts";
@@ -39,8 +40,7 @@ const messageOf = async (path: string): Promise<readonly [number, string]> => {
 };
 
 const DEMO = ["policy.pt", "policy_rsl_rl.pt", "golden.npz", "obs_stats.npz"];
-/** Files of vendors and of the toolkit, which stand beside the repository on some machines only. */
-const SHARED = join(import.meta.dir, "..", "..", "..", "shared", "data");
+/** Files of vendors and of the toolkit. */
 const SHARED_FILES = [
   "lite3_policy.onnx",
   "rknn/lite3_policy.fp16.rknn",
@@ -54,17 +54,23 @@ const SHARED_FILES = [
   "rknn/observations.w8a8.simulator.npy",
 ];
 
+function testGolden(path: string, label?: string): void {
+  test(path.split("/").slice(-2).join("/"), async () => {
+    const found = await inspectText(path);
+    expect(found).toBe(golden(path, found, label));
+  });
+}
+
 describe("inspect --json matches its golden document", () => {
-  const paths = [
-    ...DEMO.map((name) => join(FIXTURES, "demo_policy", name)),
-    ...SHARED_FILES.map((name) => join(SHARED, name)),
-  ];
-  for (const path of paths) {
-    test.skipIf(!existsSync(path))(path.split("/").slice(-2).join("/"), async () => {
-      const found = await inspectText(path);
-      expect(found).toBe(golden(path, found));
-    });
+  for (const name of DEMO) testGolden(join(FIXTURES, "demo_policy", name));
+  const index = readFileSync(join(FIXTURES, "checkpoints", "expect.json"), "utf8");
+  for (const { file } of JSON.parse(index) as { file: string }[]) {
+    testGolden(join(FIXTURES, "checkpoints", file), file.replaceAll("/", "_"));
   }
+});
+
+describeWithShared("rknn")("inspect --json of real files matches its golden document", () => {
+  for (const name of SHARED_FILES) testGolden(join(SHARED_DATA, name));
 });
 
 /** A Linear policy as rsl_rl saves it; values are all 1. */
