@@ -125,7 +125,7 @@ describe("readActorConfig()", () => {
 
 describe("readActorConfig() reads the YAML that a library leaves:", () => {
   const unnormalised = { isBlueprint: false, library: undefined } as const;
-  const normalised = { isBlueprint: false, library: "rsl_rl" } as const;
+  const normalised = { isBlueprint: false, isNormalized: true, library: "rsl_rl" } as const;
   const elu = { hiddenSizes: [16, 8], activation: "elu" } as const;
   const READ: readonly [what: string, text: string, config: object][] = [
     [

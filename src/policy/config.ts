@@ -39,7 +39,16 @@ const ActorYaml = v.looseObject({
   act_dim: v.optional(width),
   hidden_sizes: widths,
   activation: word,
+  output_activation: word,
 });
+
+/** Only compared with a recurrent network: the keys have defaults in others too. */
+const memory = {
+  rnn_type: settable(word),
+  rnn_hidden_dim: settable(v.optional(width)),
+  rnn_hidden_size: settable(v.optional(width)),
+  rnn_num_layers: settable(v.optional(width)),
+};
 
 /** rsl_rl up to 3 (`policy`), from 4 on (`actor`), with Isaac Lab's spellings. */
 const RslRlYaml = v.looseObject({
@@ -48,6 +57,7 @@ const RslRlYaml = v.looseObject({
       v.looseObject({
         activation: settable(word),
         actor_hidden_dims: settable(widths),
+        ...memory,
         actor_obs_normalization: toggle,
       }),
     ),
@@ -57,6 +67,7 @@ const RslRlYaml = v.looseObject({
       v.looseObject({
         activation: settable(word),
         hidden_dims: settable(widths),
+        ...memory,
         obs_normalization: toggle,
       }),
     ),
@@ -80,6 +91,13 @@ export interface ActorConfig {
   readonly actionSize?: number | undefined;
   readonly hiddenSizes?: readonly number[] | undefined;
   readonly activation?: Activation | undefined;
+  readonly outputActivation?: Activation | undefined;
+  /** Kind, width and layers of an RNN, where the network has one. */
+  readonly rnnType?: string | undefined;
+  readonly rnnHidden?: number | undefined;
+  readonly rnnLayers?: number | undefined;
+  /** Were observations normalised in training? */
+  readonly isNormalized?: boolean | undefined;
   /** The library that trained with a normalizer whose eps is in its code. */
   readonly library?: "rsl_rl" | "rl_games" | undefined;
 }
@@ -99,7 +117,8 @@ export function readActorConfig(path: string): ActorConfig {
   const keys = value instanceof Object ? Object.keys(value) : [];
   if (keys.includes("params")) return readRlGames(path, value);
   if (keys.includes("policy") || keys.includes("actor")) return readRslRl(path, value);
-  const { obs_dim, act_dim, hidden_sizes, activation, ...rest } = checkYaml(path, ActorYaml, value);
+  const yaml = checkYaml(path, ActorYaml, value);
+  const { obs_dim, act_dim, hidden_sizes, activation, output_activation, ...rest } = yaml;
   for (const key of Object.keys(rest)) {
     const known = Object.keys(ActorYaml.entries).find((name) => distance(name, key) <= 2);
     if (known !== undefined) warn(`${path}: ${quote(key)} is not read, did you mean ${known}?`);
@@ -111,18 +130,24 @@ export function readActorConfig(path: string): ActorConfig {
     actionSize: act_dim,
     hiddenSizes: hidden_sizes,
     activation: named(path, activation),
+    outputActivation: named(path, output_activation),
   };
 }
 
 function readRslRl(path: string, value: unknown): ActorConfig {
   const { policy, actor, empirical_normalization } = checkYaml(path, RslRlYaml, value);
   const isNormalized =
-    empirical_normalization || policy?.actor_obs_normalization || actor?.obs_normalization;
+    actor?.obs_normalization ?? policy?.actor_obs_normalization ?? empirical_normalization;
+  const model = actor ?? policy;
   return {
     path,
     isBlueprint: false,
     hiddenSizes: actor?.hidden_dims ?? policy?.actor_hidden_dims,
     activation: named(path, actor?.activation ?? policy?.activation),
+    rnnType: model?.rnn_type,
+    rnnHidden: model?.rnn_hidden_dim ?? model?.rnn_hidden_size,
+    rnnLayers: model?.rnn_num_layers,
+    isNormalized,
     library: isNormalized === true ? "rsl_rl" : undefined,
   };
 }

@@ -12,7 +12,7 @@ import { type ActorConfig, findConfig, readActorConfig } from "./config.ts";
 import { detectLayout } from "./layouts/detect.ts";
 import type { PolicyPlan } from "./layouts/plan.ts";
 import { readPlan } from "./layouts/read_plan.ts";
-import type { Layer, Network, NormalizeLayer } from "./network.ts";
+import { type Layer, type Network, type NormalizeLayer, recurrentLayer } from "./network.ts";
 import { readYaml } from "./yaml_file.ts";
 
 export interface Checkpoint {
@@ -54,7 +54,7 @@ export async function readCheckpoint(path: string, hints: CheckpointHints): Prom
     const activation = chooseActivation(path, hints.activation, config, plan);
     const layers = readPlan(file, plan, {
       activation,
-      outputActivation: chooseOutput(path, hints.outputActivation, plan),
+      outputActivation: chooseOutput(path, agreedOutput(path, hints, config), plan),
       normalizerEpsilon: chooseEpsilon(
         hints.normalizerEpsilon,
         config,
@@ -67,6 +67,13 @@ export async function readCheckpoint(path: string, hints: CheckpointHints): Prom
   });
   const network = joinLayers(found.layers);
   checkNormalizer(path, network, found.normalizer);
+  if (config?.isNormalized === false && found.normalizer !== undefined) {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot use config ${quote(config.path)}: it says that observations were not normalised, ` +
+        `${quote(path)} has a normalizer; correct one of them`,
+    );
+  }
   for (const claim of claims(config, hints)) checkClaim(path, network, claim);
   return {
     network,
@@ -83,6 +90,21 @@ function chooseConfig(path: string, given: string | undefined): ActorConfig | un
   if (beside === undefined || readYaml(beside) === null) return undefined;
   notice(`taking ${beside}, which stands beside the checkpoint`);
   return readActorConfig(beside);
+}
+
+/** What the flag or the YAML says of the last activation; both may only say the same. */
+function agreedOutput(
+  path: string,
+  { outputActivation: flag }: CheckpointHints,
+  config: ActorConfig | undefined,
+): Activation | undefined {
+  const said = config?.outputActivation;
+  if (flag === undefined || said === undefined || flag === said) return flag ?? said;
+  throw new Lite3Error(
+    "CONFIG",
+    `Cannot choose the last activation of ${quote(path)}: --output-activation says ${flag}, ` +
+      `${quote(config?.path)} says ${said}; make them agree`,
+  );
 }
 
 /** What follows the last layer: nothing, unless the layout or a flag says otherwise. */
@@ -190,6 +212,9 @@ interface Claim {
   readonly observationSize?: number | undefined;
   readonly actionSize?: number | undefined;
   readonly hiddenSizes?: readonly number[] | undefined;
+  readonly rnnType?: string | undefined;
+  readonly rnnHidden?: number | undefined;
+  readonly rnnLayers?: number | undefined;
 }
 
 function claims(config: ActorConfig | undefined, hints: CheckpointHints): Claim[] {
@@ -202,10 +227,14 @@ function claims(config: ActorConfig | undefined, hints: CheckpointHints): Claim[
 function checkClaim(path: string, network: Network, claim: Claim): void {
   const linear = network.layers.filter((layer) => layer.kind === "linear");
   const hidden = linear.slice(0, -1).map(({ outputs }) => outputs);
+  const memory = recurrentLayer(network);
   const compared = {
     obs_dim: [network.observationSize, claim.observationSize],
     act_dim: [network.actionSize, claim.actionSize],
     hidden_sizes: [hidden, claim.hiddenSizes],
+    rnn_type: [memory?.cell, memory && claim.rnnType?.toLowerCase()],
+    rnn_hidden_dim: [memory?.hidden, memory && claim.rnnHidden],
+    rnn_num_layers: [memory?.stack.length, memory && claim.rnnLayers],
   } as const;
   for (const [key, [weights, said]] of Object.entries(compared)) {
     if (said !== undefined && String(weights) !== String(said)) {
