@@ -12,7 +12,7 @@ import { type EpisodeSummary, summarise } from "../agent/summary.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { notice } from "../base/log.ts";
-import { figure, seconds } from "../cli/output.ts";
+import { figure, progress, seconds } from "../cli/output.ts";
 import { collect } from "../collect/collect.ts";
 import { MAE_GATE } from "../compare/statistics.ts";
 import { openEnvironment } from "../environment/open.ts";
@@ -205,7 +205,9 @@ async function act(
   const sizes = { observationSize, actionSize, timeoutMs: TIMEOUT_MS };
   using policy = createPolicy(openRemote({ kind: "unix", path: socket }, sizes));
   const steps = durationS * RATE_HZ;
-  const episode = await runEpisode({ environment, policy, steps, seed: 0, realTime, stop });
+  const { update, finish } = progress("walk", steps);
+  const options = { environment, policy, steps, seed: 0, realTime, stop, onStep: update };
+  const episode = await runEpisode(options).finally(finish);
   if (episode.interrupted) throw new Lite3Error("CHECK_FAILED", "Interrupted");
   return {
     episode,
