@@ -10,7 +10,8 @@ import { readNpz } from "../formats/npz.ts";
 import { encodeOnnx } from "../formats/onnx.ts";
 import { modelOf, TINY_NETWORK } from "../policy/policy_fixture.ts";
 import { collect, type CollectOptions } from "./collect.ts";
-import { columnStatistics, termCoverage } from "./coverage.ts";
+import { columnStatistics } from "../dataset/column_statistics.ts";
+import { termCoverage } from "./coverage.ts";
 
 setDefaultTimeout(60_000);
 

@@ -8,15 +8,11 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, openFile, writeFileAtomic } from "../base/files.ts";
 import { warn } from "../base/log.ts";
 import { progress } from "../cli/output.ts";
+import { type ColumnStatistics, columnStatistics } from "../dataset/column_statistics.ts";
 import { openEnvironment } from "../environment/open.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { openNpz, writeNpz } from "../formats/npz.ts";
-import {
-  type ColumnStatistics,
-  columnStatistics,
-  type TermCoverage,
-  termCoverage,
-} from "./coverage.ts";
+import { type TermCoverage, termCoverage } from "./coverage.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
 import { readModel } from "../runtime/open.ts";
 import { isBuiltIn, openActor } from "./policies.ts";

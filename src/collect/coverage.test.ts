@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { columnStatistics, renderCoverage, termCoverage } from "./coverage.ts";
+import { columnStatistics } from "../dataset/column_statistics.ts";
+import { renderCoverage, termCoverage } from "./coverage.ts";
 
 /** Four rows of three columns; the last never changes. */
 const DATA = Float32Array.of(1, -2, 7, 2, 2, 7, 3, -2, 7, 6, 2, 7);

@@ -8,15 +8,8 @@ import { readNpz } from "../formats/npz.ts";
 import type { Tensor } from "../formats/tensor.ts";
 import { readObservationStats, STD_FLOOR } from "../policy/normalizer.ts";
 import { figure } from "../cli/output.ts";
-import {
-  type Block,
-  type Fact,
-  type Finding,
-  plain,
-  plural,
-  shapeText,
-  shellWord,
-} from "./finding.ts";
+import { plain, plural, shapeText, shellWord } from "../base/text.ts";
+import type { Block, Fact, Finding } from "./finding.ts";
 
 interface ArrayDescription {
   /** Null for an .npy, which holds one array without a name. */

@@ -3,15 +3,8 @@
 import { figure } from "../cli/output.ts";
 import { LAYOUT_NAMES } from "../policy/layouts/detect.ts";
 import type { CheckpointDetails } from "./checkpoint.ts";
-import {
-  type Block,
-  type Fact,
-  plain,
-  plural,
-  shapeText,
-  shellWord,
-  tallyText,
-} from "./finding.ts";
+import { plain, plural, shapeText, shellWord, tallyText } from "../base/text.ts";
+import type { Block, Fact } from "./finding.ts";
 import { findStats } from "./neighbours.ts";
 import { tensorFact, treeFacts } from "./tree.ts";
 

@@ -6,7 +6,8 @@ import { FormatError, Lite3Error } from "../base/errors.ts";
 import { openFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { detectKind } from "./detect.ts";
-import { type Finding, plain, plural, shellWord, tally, tallyText } from "./finding.ts";
+import { plain, plural, shellWord, tally, tallyText } from "../base/text.ts";
+import type { Finding } from "./finding.ts";
 
 interface DirectoryEntry {
   readonly name: string;

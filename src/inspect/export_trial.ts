@@ -13,7 +13,7 @@ import {
   type CheckpointHints,
   readCheckpoint,
 } from "../policy/read_checkpoint.ts";
-import { shellWord } from "./finding.ts";
+import { shellWord } from "../base/text.ts";
 import { companions } from "./neighbours.ts";
 
 /** A flag that the command has to have, since nothing else says it. */

@@ -5,7 +5,7 @@
  */
 
 import type { NamedGlobal } from "../formats/pickle_globals.ts";
-import { plain } from "./finding.ts";
+import { plain } from "../base/text.ts";
 
 /** What the tensors, arrays and containers of real checkpoints are rebuilt by. */
 const RECONSTRUCTION: readonly RegExp[] = [

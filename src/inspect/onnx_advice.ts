@@ -3,7 +3,7 @@
 import { LITE3_CONTRACT, observationSize as widthOf } from "../policy/contract.ts";
 import type { PolicyMetadata } from "../policy/metadata.ts";
 import { createNormalizer } from "../policy/normalizer.ts";
-import { shellWord } from "./finding.ts";
+import { shellWord } from "../base/text.ts";
 import { findStats } from "./neighbours.ts";
 import type { OnnxPolicy } from "./onnx_file.ts";
 

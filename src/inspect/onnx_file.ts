@@ -14,9 +14,10 @@ import {
 } from "../formats/onnx.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import { type PolicyShape, policyShape } from "../runtime/policy_shape.ts";
-import { type Block, type Finding, plain, shapeText, tally, tallyText } from "./finding.ts";
+import { plain, shapeText, tally, tallyText } from "../base/text.ts";
+import type { Block, Finding } from "./finding.ts";
 import { adviseOnnx } from "./onnx_advice.ts";
-import { npuProblems } from "./npu_operators.ts";
+import { npuProblems } from "../policy/npu_operators.ts";
 
 export interface OnnxPolicy {
   readonly observationSize: number;

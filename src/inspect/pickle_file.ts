@@ -8,7 +8,8 @@ import { FormatError, Lite3Error } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { NO_HOOKS, parsePickle } from "../formats/pickle.ts";
 import { listGlobals, type PickleScan } from "../formats/pickle_globals.ts";
-import { type Finding, plain, plural } from "./finding.ts";
+import { plain, plural } from "../base/text.ts";
+import type { Finding } from "./finding.ts";
 import { describeSuspicious, isReconstruction, suspicious } from "./globals.ts";
 import { describeTree, treeFacts } from "./tree.ts";
 

@@ -14,7 +14,7 @@ import {
   parameterCount,
   recurrentLayer,
 } from "../policy/network.ts";
-import { tally } from "./finding.ts";
+import { tally } from "../base/text.ts";
 
 interface LayerDescription {
   readonly kind: string;

@@ -4,7 +4,8 @@ import type { ByteSource } from "../base/files.ts";
 import { Lite3Error } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { parseRknn, type RknnTensor } from "../formats/rknn.ts";
-import { type Finding, plain, shapeText } from "./finding.ts";
+import { plain, shapeText } from "../base/text.ts";
+import type { Finding } from "./finding.ts";
 
 export function inspectRknn(source: ByteSource): Finding {
   if (source.size > LIMITS.modelBytes) {

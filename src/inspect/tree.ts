@@ -4,7 +4,8 @@
  */
 
 import type { TorchTensor } from "../formats/torch.ts";
-import { type Fact, plain, plural, shapeText, tally, tallyText } from "./finding.ts";
+import { plain, plural, shapeText, tally, tallyText } from "../base/text.ts";
+import type { Fact } from "./finding.ts";
 
 /** One key of the root. */
 export interface TreeEntry {

@@ -15,7 +15,7 @@ import {
 } from "../cli/command.ts";
 import { figure, figureAbove, passed, table } from "../cli/output.ts";
 import { compareSides, parityDocument, SAMPLES } from "./compare_sides.ts";
-import type { Samples } from "./samples.ts";
+import type { Observations } from "../dataset/observations.ts";
 import type { Side } from "./sides.ts";
 
 export default defineCommand({
@@ -75,7 +75,7 @@ export default defineCommand({
 
 function render(
   sides: readonly [Side, Side],
-  samples: Samples,
+  samples: Observations,
   comparison: Comparison,
   gate: number,
   pass: boolean,

@@ -7,7 +7,11 @@ import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { LITE3_CONTRACT } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
-import { generateSamples, readSamples, type Samples } from "./samples.ts";
+import {
+  generateObservations,
+  readObservations,
+  type Observations,
+} from "../dataset/observations.ts";
 import {
   isBackendName,
   modelPath,
@@ -34,7 +38,7 @@ export interface ParityOptions {
 
 export interface ParityResult {
   readonly sides: readonly [Side, Side];
-  readonly samples: Samples;
+  readonly samples: Observations;
   readonly comparison: Comparison;
 }
 
@@ -97,11 +101,11 @@ function checkUsed({ a, b, model, dataset, samples }: ParityOptions): void {
   }
 }
 
-async function chooseSamples(options: ParityOptions, width: number): Promise<Samples> {
-  if (options.dataset !== undefined) return readSamples(options.dataset, width);
+async function chooseSamples(options: ParityOptions, width: number): Promise<Observations> {
+  if (options.dataset !== undefined) return readObservations(options.dataset, width);
   const { obsStats } = options;
   const stats = obsStats === undefined ? undefined : await readObservationStats(obsStats);
-  return generateSamples(options.samples ?? SAMPLES, width, options.seed, stats);
+  return generateObservations(options.samples ?? SAMPLES, width, options.seed, stats);
 }
 
 /** Joint names where the actions are as many as the Lite3's, else their indices. */

@@ -12,7 +12,7 @@ import { readNpz } from "../formats/npz.ts";
 import { type Tensor, toFloat32 } from "../formats/tensor.ts";
 import type { ObservationStats } from "../policy/normalizer.ts";
 
-export interface Samples {
+export interface Observations {
   readonly label: string;
   readonly rows: number;
   /** Shape [rows, observationSize]. */
@@ -20,7 +20,7 @@ export interface Samples {
 }
 
 /** Reads observations [rows, width] from .npy, or from the array `obs` of an .npz. */
-export function readSamples(path: string, width: number): Promise<Samples> {
+export function readObservations(path: string, width: number): Promise<Observations> {
   const bytes = readFile(path, LIMITS.modelBytes);
   return describeSource("Cannot read observations", path, async () => {
     const tensor = path.endsWith(".npz")
@@ -58,12 +58,12 @@ function chooseArray(arrays: ReadonlyMap<string, Tensor>, path: string): Tensor 
 }
 
 /** Standard normal behind the normalizer; with statistics, as the robot would have it. */
-export function generateSamples(
+export function generateObservations(
   rows: number,
   width: number,
   seed: number,
   stats: ObservationStats | undefined,
-): Samples {
+): Observations {
   const random = createRandom(seed);
   const data = Float32Array.from({ length: rows * width }, (_, i) => {
     const value = random.normal();

@@ -6,7 +6,7 @@ import { refusalOf } from "../base/refusal_fixture.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { writeNpz } from "../formats/npz.ts";
 import type { Tensor } from "../formats/tensor.ts";
-import { generateSamples, readSamples } from "./samples.ts";
+import { generateObservations, readObservations } from "./observations.ts";
 
 const directory = temporaryDirectory();
 let count = 0;
@@ -25,34 +25,34 @@ function floats(shape: readonly number[], values?: readonly number[]): Tensor {
   return { dtype: "float32", shape, data };
 }
 
-describe("readSamples()", () => {
+describe("readObservations()", () => {
   const expected = { rows: 2, data: Float32Array.of(0, 1, 2, 3, 4, 5) };
 
   test("reads an .npy, of float32 and of other numbers", async () => {
     const path = write(floats([2, 3]));
-    expect(await readSamples(path, 3)).toEqual({ label: basename(path), ...expected });
+    expect(await readObservations(path, 3)).toEqual({ label: basename(path), ...expected });
     const doubles = {
       dtype: "float64",
       shape: [2, 3],
       data: Float64Array.from(Array(6).keys()),
     };
     const other = write(doubles as Tensor);
-    expect(await readSamples(other, 3)).toEqual({ label: basename(other), ...expected });
+    expect(await readObservations(other, 3)).toEqual({ label: basename(other), ...expected });
   });
 
   test("reads the array obs of an .npz, or the only one", async () => {
     const two = write({ actions: floats([2, 1]), obs: floats([2, 3]) });
     const one = write({ whatever: floats([2, 3]) });
-    expect(await readSamples(two, 3)).toMatchObject(expected);
-    expect(await readSamples(one, 3)).toMatchObject(expected);
+    expect(await readObservations(two, 3)).toMatchObject(expected);
+    expect(await readObservations(one, 3)).toMatchObject(expected);
   });
 
   test("refuses an .npz of which it cannot tell the array", async () => {
     const many = write({ a: floats([2, 3]), b: floats([2, 3]) });
     const none = write({});
     expect([
-      await refusalOf(() => readSamples(many, 3)),
-      await refusalOf(() => readSamples(none, 3)),
+      await refusalOf(() => readObservations(many, 3)),
+      await refusalOf(() => readObservations(none, 3)),
     ]).toEqual([
       {
         code: "CONFIG",
@@ -68,7 +68,7 @@ describe("readSamples()", () => {
   for (const shape of [[0, 3], [2, 4], [3, 2], [6], [1, 2, 3], [3], []]) {
     test(`refuses the shape [${shape.join(", ")}]`, async () => {
       const path = write(floats(shape));
-      expect(await refusalOf(() => readSamples(path, 3))).toEqual({
+      expect(await refusalOf(() => readObservations(path, 3))).toEqual({
         code: "CONFIG",
         message:
           `Cannot use observations "${path}": they have shape [${shape.join(", ")}], ` +
@@ -80,7 +80,7 @@ describe("readSamples()", () => {
   for (const value of [NaN, Infinity, -Infinity]) {
     test(`refuses ${value}, and says where it is`, async () => {
       const path = write(floats([2, 3], [0, 1, 2, 3, value, 5]));
-      expect(await refusalOf(() => readSamples(path, 3))).toEqual({
+      expect(await refusalOf(() => readObservations(path, 3))).toEqual({
         code: "MALFORMED",
         message:
           `Cannot use observations "${path}": row 1, column 1 is ${value}, ` +
@@ -92,25 +92,25 @@ describe("readSamples()", () => {
   test("names the file that is not an array, or not there", async () => {
     const path = join(directory, "text.npy");
     writeFileSync(path, "not an array");
-    expect(await refusalOf(() => readSamples(path, 3))).toEqual({
+    expect(await refusalOf(() => readObservations(path, 3))).toEqual({
       code: "MALFORMED",
       message: `Cannot read observations "${path}": it begins with "not an", need an .npy file`,
     });
-    expect(await refusalOf(async () => readSamples("none.npy", 3))).toEqual({
+    expect(await refusalOf(async () => readObservations("none.npy", 3))).toEqual({
       code: "NOT_FOUND",
       message: 'Cannot read "none.npy": there is no such file, need a file',
     });
   });
 });
 
-describe("generateSamples()", () => {
+describe("generateObservations()", () => {
   const mean = (values: readonly number[]): number =>
     values.reduce((sum, value) => sum + value, 0) / values.length;
   const column = (data: Float32Array, width: number, at: number): number[] =>
     [...data].filter((_, i) => i % width === at);
 
   test("draws standard normal numbers, the same for the same seed", () => {
-    const { label, rows, data } = generateSamples(4000, 3, 7, undefined);
+    const { label, rows, data } = generateObservations(4000, 3, 7, undefined);
     expect({ label, rows, length: data.length }).toEqual({
       label: "generated, seed 7",
       rows: 4000,
@@ -118,13 +118,13 @@ describe("generateSamples()", () => {
     });
     expect(Math.abs(mean([...data]))).toBeLessThan(0.05);
     expect(mean([...data].map((value) => value ** 2))).toBeWithin(0.95, 1.05);
-    expect(generateSamples(4000, 3, 7, undefined).data).toEqual(data);
-    expect(generateSamples(4000, 3, 8, undefined).data).not.toEqual(data);
+    expect(generateObservations(4000, 3, 7, undefined).data).toEqual(data);
+    expect(generateObservations(4000, 3, 8, undefined).data).not.toEqual(data);
   });
 
   test("draws around the statistics of each column, where there are some", () => {
     const stats = { mean: Float32Array.of(10, -5), std: Float32Array.of(0, 2) };
-    const { data } = generateSamples(4000, 2, 0, stats);
+    const { data } = generateObservations(4000, 2, 0, stats);
     expect(new Set(column(data, 2, 0))).toEqual(new Set([10]));
     const second = column(data, 2, 1);
     expect(mean(second)).toBeWithin(-5.2, -4.8);

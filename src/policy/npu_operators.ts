@@ -11,7 +11,7 @@ import {
   type OnnxTensor,
   tensorFloats,
 } from "../formats/onnx.ts";
-import { plain } from "./finding.ts";
+import { plain } from "../base/text.ts";
 
 /** Values beyond are infinite as float16; the toolkit converts them, and NaN, without a word. */
 const FLOAT16_MAX = 65_504;
