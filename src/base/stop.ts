@@ -7,23 +7,25 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 export interface Stop extends Disposable {
   readonly requested: boolean;
+  /** The same wish, for what takes an AbortSignal. */
+  readonly signal: AbortSignal;
   request(): void;
 }
 
 /** Listens for signals until it is disposed of. */
 export function stopOnSignals(): Stop {
-  let requested = false;
-  const request = (): void => {
-    requested = true;
-  };
-  for (const signal of SIGNALS) process.on(signal, request);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const request = (): void => controller.abort();
+  for (const name of SIGNALS) process.on(name, request);
   return {
     get requested() {
-      return requested;
+      return signal.aborted;
     },
+    signal,
     request,
     [Symbol.dispose]() {
-      for (const signal of SIGNALS) process.off(signal, request);
+      for (const name of SIGNALS) process.off(name, request);
     },
   };
 }

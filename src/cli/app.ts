@@ -62,7 +62,9 @@ async function dispatch(given: string[], json: boolean): Promise<number> {
   });
   if (result === undefined) return 0;
   print(result, json);
-  return result.failure === undefined ? 0 : ERROR_CODES.CHECK_FAILED.status;
+  return result.failure === undefined
+    ? 0
+    : ERROR_CODES[result.failureCode ?? "CHECK_FAILED"].status;
 }
 
 function printVersion(json: boolean): void {
@@ -74,7 +76,8 @@ function printVersion(json: boolean): void {
 function print(result: CommandResult, json: boolean): void {
   if (json) printResult(JSON.stringify(result.json, null, 2));
   else if (result.text !== "") printResult(result.text);
-  if (result.failure !== undefined) complain("failed", result.failure);
+  if (result.failure === undefined) return;
+  complain(result.failureCode === undefined ? "failed" : "error", result.failure);
 }
 
 function report(error: unknown, json: boolean): number {

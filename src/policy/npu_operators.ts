@@ -43,7 +43,7 @@ export function npuProblems(model: OnnxModel): string[] {
     sentences.push(`opset ${opset?.version}: conversion takes at most ${OPSET_MAX}`);
   }
   const weights = (graph.initializer ?? []).flatMap((tensor) => weightProblem(tensor) ?? []);
-  return [...sentences, ...dynamicInputs(model), ...weights];
+  return [...sentences, ...weights];
 }
 
 function nodeProblem({ opType, attribute = [], domain = "" }: OnnxNode): string | undefined {
@@ -54,20 +54,6 @@ function nodeProblem({ opType, attribute = [], domain = "" }: OnnxNode): string 
   if (opType !== "Elu") return undefined;
   const alpha = attribute.find(({ name }) => name === "alpha")?.f ?? 1;
   return alpha === 1 ? undefined : `Elu with alpha ${alpha}, the NPU computes alpha 1 only`;
-}
-
-function dynamicInputs({ graph }: OnnxModel): string[] {
-  const constants = new Set(graph.initializer?.map(({ name }) => name));
-  return (graph.input ?? [])
-    .filter(({ name }) => !constants.has(name))
-    .filter(({ type }) =>
-      type?.tensorType?.shape?.dim?.some(({ dimValue }) => dimValue === undefined),
-    )
-    .map(
-      ({ name = "" }) =>
-        `input ${plain(name, 60)} has a dynamic dimension, conversion needs fixed ones: ` +
-        "export without --dynamic-batch",
-    );
 }
 
 /** A weight that float16 cannot hold, or values that cannot be read at all. */
