@@ -7,7 +7,7 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 export interface Stop extends Disposable {
   readonly requested: boolean;
-  /** The same wish, for what takes an AbortSignal. */
+  /** The same wish, for what is not a loop. */
   readonly signal: AbortSignal;
   request(): void;
 }
@@ -15,17 +15,16 @@ export interface Stop extends Disposable {
 /** Listens for signals until it is disposed of. */
 export function stopOnSignals(): Stop {
   const controller = new AbortController();
-  const { signal } = controller;
   const request = (): void => controller.abort();
-  for (const name of SIGNALS) process.on(name, request);
+  for (const signal of SIGNALS) process.on(signal, request);
   return {
     get requested() {
-      return signal.aborted;
+      return controller.signal.aborted;
     },
-    signal,
+    signal: controller.signal,
     request,
     [Symbol.dispose]() {
-      for (const name of SIGNALS) process.off(name, request);
+      for (const signal of SIGNALS) process.off(signal, request);
     },
   };
 }
