@@ -36,6 +36,12 @@ describe("holdOut()", () => {
     ]);
   });
 
+  test("draws no more of a long set than is of use", () => {
+    const { calibration, heldOut } = holdOut(set(20_000), 1, false);
+    const rows = [...firsts(calibration), ...firsts(heldOut)];
+    expect([calibration.length, heldOut.length, new Set(rows).size]).toEqual([8192, 2048, 5120]);
+  });
+
   test("leaves a row for each part of two", () => {
     const { calibrationRows, heldOutRows } = holdOut(set(2), 0, false);
     expect([calibrationRows, heldOutRows]).toEqual([1, 1]);
