@@ -12,29 +12,33 @@ import { runRows } from "../runtime/run_rows.ts";
 import type { PreparedModel } from "./prepare_model.ts";
 
 export interface Judge {
+  /** The policy's own actions, shape [rows, A], computed when they are first asked for. */
+  ownActions(): Promise<Float32Array>;
   /** Compares actions on the judge's rows, shape [rows, A], with the policy's own. */
   compare(actions: Float32Array): Promise<Comparison>;
   /** Compares an emulation of the policy. */
   compareEmulation(recipe: EmulationRecipe): Promise<Comparison>;
 }
 
-/** Begins with the policy's own actions at once, while others work. */
+/** `observations` [rows, N], in the space that the network sees. */
 export function createJudge(
-  { file, model, bytes, shape }: PreparedModel,
-  rows: number,
+  { file, model, shape }: PreparedModel,
   observations: Float32Array,
+  rows: number,
   signal: AbortSignal,
 ): Judge {
-  const own = describeSource("Cannot run model", file.path, async () => {
-    // The file as it is may take many rows at once, where the fixed one takes one.
-    using backend = await openOnnx(shape.state.length === 0 ? file.bytes : bytes, file.model);
-    return runRows(backend, observations, rows, { signal });
-  });
-  // Whoever compares first sees its failure; nobody may be there yet.
-  own.catch(() => undefined);
   const names = outputNames(shape.actionSize);
-  const compare = async (actions: Float32Array) => compareActions(actions, await own, names);
+  let own: Promise<Float32Array> | undefined;
+  const ownActions = (): Promise<Float32Array> =>
+    (own ??= describeSource("Cannot run model", file.path, async () => {
+      // The file as it is: it may take many rows at once, where the fixed one takes one.
+      using backend = await openOnnx(file.bytes, file.model);
+      return runRows(backend, observations, rows, { signal });
+    }));
+  const compare = async (actions: Float32Array) =>
+    compareActions(actions, await ownActions(), names);
   return {
+    ownActions,
     compare,
     async compareEmulation(recipe) {
       using backend = await openEmulated(model, recipe);
