@@ -67,12 +67,8 @@ export function parseRknnGraph(bytes: Uint8Array): RknnGraph {
     );
   }
   const contents = root.tables(ROOT.contents);
-  const tensors = graph.tables(GRAPH.tensors).map((table) =>
-    readTensor(table, contents),
-  );
-  const operators = graph.tables(GRAPH.operators).map((table) =>
-    readOperator(table, tensors),
-  );
+  const tensors = graph.tables(GRAPH.tensors).map((table) => readTensor(table, contents));
+  const operators = graph.tables(GRAPH.operators).map((table) => readOperator(table, tensors));
   return { file, tensors, operators };
 }
 
