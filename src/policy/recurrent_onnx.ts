@@ -60,7 +60,8 @@ export function addRecurrent(graph: Graph, layer: RecurrentLayer): void {
     const outputs = names.map((state) => `${at}.${state}`);
     graph.node(at, cell.toUpperCase(), [graph.value, weight, recurrence, bias, "", ...before], {
       attributes: { hidden_size: hidden, ...(cell === "gru" ? { linear_before_reset: 1 } : {}) },
-      outputs: ["", ...outputs],
+      // Named though nobody reads it: the RKNN toolkit trips over an output left out.
+      outputs: [`${at}.sequence`, ...outputs],
     });
     // One step: the last state [1, batch, hidden] is also the sequence for the next layer.
     graph.value = present(outputs[0]);

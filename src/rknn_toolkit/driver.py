@@ -6,6 +6,7 @@ returns -1, returns None or calls exit(): each becomes a result with a word for 
 Nothing here may touch a board: list_devices() and every target= start an adb daemon.
 """
 
+import ctypes
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -17,7 +18,8 @@ import time
 import traceback
 import types
 
-# The first descriptor for results alone: native code prints to number 1.
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: no toolkit outlives who asked for it
+# A descriptor for results alone: native code prints to number 1.
 RESULTS = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)
 
@@ -176,55 +178,62 @@ def build_hybrid(make, toolkit, model, dataset, names, stages):
 
 
 ACTIVATIONS = {"Elu", "Relu", "LeakyRelu", "Tanh", "Sigmoid", "Softplus", "HardSwish", "Mish"}
-PRODUCTS = {"Gemm", "MatMul", "Add"}
+PRODUCTS = {"Gemm", "MatMul"}
+SUFFIXES = r"(?:[-_](?:mm|rs|tp|int8))"
 
 
 def layers_of(model, names, known):
-    """The toolkit's layers for ONNX node outputs. It calls the layer of output X "X", "X_mm",
-    "X-rs" and the like; a product and the activation behind it belong together."""
+    """The toolkit's layers for ONNX node outputs. It calls the layers of output X "X", "X_mm",
+    "X-rs" and the like. What is computed together is set together: a product, its Add and
+    activation, and before the first product what turns the observation into its input: an
+    observation rounded to int8 first would spoil what float16 is there for."""
     import onnx
 
     graph = onnx.load(model).graph
-    producers = {output: node for node in graph.node for output in node.output}
-    users = {}
+    makers = {output: node for node in graph.node for output in node.output}
+    inputs = {value.name for value in graph.input}
+    borders = inputs | {value.name for value in graph.output}
+
+    def layers_named(output):
+        return [
+            layer
+            for layer in known
+            if layer not in borders and re.fullmatch(re.escape(output) + SUFFIXES + "*", layer)
+        ]
+
+    groups = {}
     for node in graph.node:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
-    chosen, unknown = [], []
+        before = [one for one in node.input if one in makers or one in inputs]
+        joined = [groups[one] for one in before if one in groups]
+        follows = node.op_type in ACTIVATIONS | {"Add"} and len(joined) == 1
+        if follows and makers[joined[0][-1]].op_type in PRODUCTS | {"Add"}:
+            group = joined[0]
+        elif node.op_type in PRODUCTS:
+            group = leading(before, makers, inputs)
+        else:
+            group = []
+        for output in node.output:
+            group.append(output)
+            groups[output] = group
+    missing = [name for name in names if not any(layers_named(o) for o in groups.get(name, []))]
+    if missing:
+        there = [output for output in groups if layers_named(output)]
+        raise Failure("unknown-layer", f"{', '.join(missing)}; there are: {', '.join(there)}")
+    chosen = [layer for name in names for one in groups[name] for layer in layers_named(one)]
+    return list(dict.fromkeys(chosen))
+
+
+def leading(names, makers, inputs):
+    """The way from the model's input to these values, where nothing but arithmetic lies on it."""
+    way = []
     for name in names:
-        together = outputs_together(name, producers, users)
-        found = [layer for layer in known if any(is_layer_of(layer, one) for one in together)]
-        if name not in producers or not found:
-            unknown.append(name)
-        chosen += [layer for layer in found if layer not in chosen]
-    if unknown:
-        there = [output for output in producers if any(is_layer_of(k, output) for k in known)]
-        raise Failure("unknown-layer", f"{', '.join(unknown)}; there are: {', '.join(there)}")
-    return chosen
-
-
-def outputs_together(name, producers, users):
-    """`name`, back to its product and forward to the activation behind."""
-    outputs = [name]
-    node = producers.get(name)
-    while node is not None and node.op_type in ACTIVATIONS | {"Add"}:
-        before = [one for one in node.input if getattr(producers.get(one), "op_type", "") in PRODUCTS]
-        if not before:
-            break
-        outputs.append(before[0])
-        node = producers[before[0]]
-    last = name
-    while len(users.get(last, [])) == 1 and users[last][0].op_type in ACTIVATIONS | {"Add"}:
-        follower = users[last][0]
-        if producers[last].op_type not in PRODUCTS:
-            break
-        last = follower.output[0]
-        outputs.append(last)
-    return outputs
-
-
-def is_layer_of(layer, output):
-    return re.fullmatch(re.escape(output) + r"(?:[-_](?:mm|rs|tp|int8))*", layer) is not None
+        while name in makers and makers[name].op_type in {"Sub", "Div", "Mul", "Add", "Clip"}:
+            way.append(name)
+            name = next((one for one in makers[name].input if one in makers or one in inputs), "")
+        if name not in inputs:
+            return []
+        way.append(name)
+    return way[::-1]
 
 
 def simulate(toolkit, model, samples):
@@ -247,7 +256,8 @@ def simulate(toolkit, model, samples):
         answer = dict(zip(outputs, answers))
         actions.append(np.asarray(answer[samples["output"]], np.float32).reshape(-1))
         for one in samples["state"]:
-            feeds[one["input"]] = np.asarray(answer[one["output"]], np.float32).reshape(one["shape"])
+            state = np.asarray(answer[one["output"]], np.float32)
+            feeds[one["input"]] = state.reshape(one["shape"])
     values = np.stack(actions)
     if not np.isfinite(values).all():
         raise Failure("sim-nonfinite", "the simulator's output has NaN or infinity")
@@ -260,7 +270,8 @@ def failure_of(error, stage):
         return "exit", f"the toolkit called exit({error.code})"
     text = str(error).strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    marks = [i for i, line in enumerate(lines) if re.match(r"[\w.]*(?:Error|Exception|Fail)\b", line)]
+    is_mark = re.compile(r"[\w.]*(?:Error|Exception|Fail)\b").match
+    marks = [i for i, line in enumerate(lines) if is_mark(line)]
     words = " ".join(lines[marks[-1] if marks else max(0, len(lines) - 3) :])[:600]
     if isinstance(error, Failure):
         return error.failure, text

@@ -189,13 +189,16 @@ async function readLines(
 function readLog(directory: string): string {
   const text = readFileSync(join(directory, JOB_FILES.log), "utf8");
   const lines = stripVTControlCharacters(text).split("\n");
-  return lines.map((line) => line.trimEnd().split("\r").at(-1) ?? "").join("\n");
+  return lines
+    .map((line) => line.trimEnd().split("\r").at(-1) ?? "")
+    .filter((line) => line !== "")
+    .join("\n");
 }
 
 /** The toolkit's last lines of error, or its last line: where an exit status says nothing. */
 function lastWords(log: string): string {
   const lines = log.split("\n").filter((line) => line.trim() !== "");
-  const errors = lines.filter((line) => /^E /.test(line)).slice(-2);
+  const errors = lines.filter((line) => line.startsWith("E ")).slice(-2);
   const words = (errors.length > 0 ? errors : lines.slice(-1)).map((line) => line.trim());
   return words.join(" ").slice(0, 400);
 }
