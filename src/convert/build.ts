@@ -94,7 +94,7 @@ export async function build(builder: Builder, candidate: Candidate): Promise<Bui
     problems: [
       ...containerProblems(file, prepared, target),
       ...weightProblems(weights),
-      ...(parity.mae <= gate ? [] : [`MAE is ${figure(parity.mae)}, above ${figure(gate)}`]),
+      ...parityProblems(parity, gate),
     ],
     toolkitLayers: result.layers ?? [],
     versions: result.versions,
@@ -132,6 +132,10 @@ async function quantizationFor(
     dataset: await calibrationInputs(prepared, samples),
     ...(precision === "hybrid" && { float16Layers }),
   };
+}
+
+export function parityProblems({ mae }: Comparison, gate: number): string[] {
+  return mae <= gate ? [] : [`MAE is ${figure(mae)}, above ${figure(gate)}`];
 }
 
 /** Another target, or other inputs and outputs than the model's. */

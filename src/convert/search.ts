@@ -3,7 +3,7 @@
  * how much it spoils, and hybrids keep the most sensitive layers in float16, one more at a time.
  */
 
-import { Lite3Error } from "../base/errors.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { progress } from "../cli/output.ts";
 import type { Comparison } from "../compare/statistics.ts";
@@ -122,4 +122,30 @@ function candidates(sensitivity: readonly LayerSensitivity[]): Candidate[] {
     .slice(1)
     .map((_, i): Candidate => ({ precision: "hybrid", float16Layers: outputs.slice(0, i + 1) }));
   return [W8A8, ...hybrids, FP16];
+}
+
+/** Emulation errs by little; beyond this much of the gate the toolkit is not asked. */
+const PROMISING = 1.5;
+/** Files that the toolkit builds on the way to one that passes, float16 not counted. */
+const BUILDS_MAX = 3;
+
+/** What is worth building: the cheapest that may pass, and float16 if none does. */
+export function promising({ trials }: Search, gate: number): Candidate[] {
+  const quantised = trials
+    .filter(({ candidate, emulated }) => candidate !== FP16 && emulated.mae <= PROMISING * gate)
+    .slice(0, BUILDS_MAX);
+  return [...quantised.map(({ candidate }) => candidate), FP16];
+}
+
+/** The cheapest hybrid that passes by emulation, or the one that comes nearest. */
+export function chooseHybrid({ trials }: Search, gate: number, path: string): Candidate {
+  const hybrids = trials.filter(({ candidate }) => candidate.precision === "hybrid");
+  const nearest = hybrids.toSorted((a, b) => a.emulated.mae - b.emulated.mae)[0];
+  const chosen = hybrids.find(({ emulated }) => emulated.mae <= gate) ?? nearest;
+  if (chosen !== undefined) return chosen.candidate;
+  throw new Lite3Error(
+    "CONFIG",
+    `Cannot convert ${quote(path)} to hybrid: it has fewer than two layers to choose from, ` +
+      "take --precision w8a8 or fp16",
+  );
 }

@@ -1,0 +1,45 @@
+/**
+ * The command that makes a file, for its record, and the one that would pass, for whoever reads
+ * why it did not.
+ */
+
+import { shellWord } from "../base/text.ts";
+import type { Candidate } from "./candidate.ts";
+import type { ConvertOptions } from "./conversion.ts";
+import type { PrecisionChoice } from "./precision.ts";
+
+/** Arguments of lite3rl. `toolkit` is the version that is to be used. */
+export function recipeArguments(
+  options: ConvertOptions,
+  choice: PrecisionChoice,
+  { precision, float16Layers }: Candidate,
+  toolkit: string | undefined = options.toolkit,
+): string[] {
+  const { model, output, target, dataset, obsStats, mae, seed } = options;
+  const isQuantised = precision !== "fp16";
+  const flags: Readonly<Record<string, string | number | undefined>> = {
+    dataset,
+    "obs-stats": obsStats,
+    output,
+    target,
+    precision,
+    layers:
+      precision === "hybrid" ? float16Layers.map((name) => `${name}=fp16`).join(",") : undefined,
+    algorithm: isQuantised ? choice.algorithm : undefined,
+    method: isQuantised ? choice.method : undefined,
+    mae,
+    seed,
+    toolkit,
+  };
+  return [
+    "convert",
+    model,
+    ...Object.entries(flags).flatMap(([name, value]) =>
+      value === undefined ? [] : [`--${name}`, String(value)],
+    ),
+  ];
+}
+
+/** As a line for a shell. */
+export const commandLine = (words: readonly string[]): string =>
+  ["lite3rl", ...words].map(shellWord).join(" ");
