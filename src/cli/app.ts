@@ -170,7 +170,7 @@ export function readArguments(
   const { args, options } = cli.parse(["bun", "lite3rl", ...words], { run: false });
   const { "--": rest = [], ...given } = options;
   checkHaveValues(cli);
-  const positionals = [...args, ...(rest as string[])];
+  const positionals = [...args.flat(), ...(rest as string[])];
   checkPositionals(command, positionals);
   return { positionals, flags: checkFlags(command, given) };
 }
@@ -185,12 +185,15 @@ function checkHaveValues(cli: CAC): void {
   }
 }
 
+/** `<x>` must be there, `[x]` may be, `[...x]` takes all that follow. */
 function checkPositionals(command: Command, found: readonly string[]): void {
   const wanted = command.positionals === "" ? [] : command.positionals.split(" ");
-  if (found.length === wanted.length) return;
+  const needed = wanted.filter((word) => word.startsWith("<"));
+  const most = wanted.some((word) => word.startsWith("[...")) ? Infinity : wanted.length;
+  if (found.length >= needed.length && found.length <= most) return;
   const hint = `lite3rl ${command.example}`;
-  if (found.length < wanted.length) {
-    const missing = wanted.slice(found.length).join(" ");
+  if (found.length < needed.length) {
+    const missing = needed.slice(found.length).join(" ");
     throw new Lite3Error("USAGE", `${command.name} needs ${missing}, for example: ${hint}`);
   }
   const extra = found.slice(wanted.length).map(quote).join(", ");

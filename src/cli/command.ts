@@ -43,7 +43,7 @@ export interface CommandContext {
 
 export interface Command<F extends Flags = Flags> {
   readonly name: string;
-  /** Positional arguments as cac writes them: `<checkpoint>`, `<a> <b>`, or nothing. */
+  /** Positional arguments as cac writes them: `<a> <b>`, `<a> [b]`, `<action> [...names]`. */
   readonly positionals: string;
   readonly summary: string;
   /** Keys in camelCase; `dynamicBatch` is `--dynamic-batch`. */

@@ -18,12 +18,27 @@ export interface InstalledToolkit {
   readonly home: string;
   /** With the minor: `3.11`. */
   readonly pythonVersion: string;
+  readonly selfTest?: SelfTest;
+  /** On disk. */
+  readonly bytes?: number;
+}
+
+/** Errors of the simulator against ONNX Runtime, for the network that the self-test converts. */
+export interface SelfTest {
+  readonly fp16: { readonly mae: number; readonly max: number };
+  readonly w8a8: { readonly mae: number; readonly max: number };
 }
 
 /** Present once an environment is whole. */
 export const TOOLKIT_MARK = "toolkit.json";
 
-const MARK = v.object({ version: v.string(), pythonVersion: v.string() });
+const ERRORS = v.object({ mae: v.number(), max: v.number() });
+const MARK = v.object({
+  version: v.string(),
+  pythonVersion: v.string(),
+  selfTest: v.exactOptional(v.object({ fp16: ERRORS, w8a8: ERRORS })),
+  bytes: v.exactOptional(v.number()),
+});
 
 /** `~/.cache/lite3rl/toolkit`, or below XDG_CACHE_HOME where that is set. */
 export function toolkitRoot(): string {

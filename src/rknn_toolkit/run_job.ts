@@ -7,18 +7,25 @@
  * that nothing else writes to. No last line means that the process did not get to say one.
  */
 
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import * as v from "valibot";
-import { stopOnSignals } from "../base/stop.ts";
 import { readNpy } from "../formats/npy.ts";
 import { toFloat32 } from "../formats/tensor.ts";
 import driver from "./driver.py" with { type: "text" };
 import type { InstalledToolkit } from "./environment.ts";
 import { TOOLKIT_FAILURES, ToolkitFailure, type ToolkitFailureName } from "./failures.ts";
+import { type GroupEnd, runGroup } from "./process_group.ts";
 import { JOB_FILES, type ToolkitJob, type ToolkitResult, writeJob } from "./job.ts";
 
 export interface RunOptions {
@@ -93,96 +100,52 @@ export async function runDriver(
   directory: string,
   options: RunOptions,
 ): Promise<DriverResult> {
-  using stop = stopOnSignals();
-  const signals = [stop.signal, ...(options.signal === undefined ? [] : [options.signal])];
-  const interrupt = AbortSignal.any(signals);
   let stage = "start";
   let result: v.InferOutput<typeof RESULT> | undefined;
-  let timedOut = false;
-  const fail = (failure: ToolkitFailureName, words: string): ToolkitFailure => {
-    const log = readLog(directory);
-    const version = toolkit.version;
-    return new ToolkitFailure(failure, { version, stage, words: words || lastWords(log), log });
-  };
-  if (interrupt.aborted) throw fail("interrupted", "");
-
-  const child = spawnDriver(toolkit, directory);
-  const end = (): void => killGroup(child.pid);
-  const timer = setTimeout(() => {
-    timedOut = true;
-    end();
-  }, options.timeoutMs);
-  interrupt.addEventListener("abort", end);
-  try {
-    const reading = readLines(child.stdout, (line) => {
-      const said = v.parse(LINE, JSON.parse(line));
-      if ("result" in said) result = said.result;
-      else options.onStage?.((stage = said.stage));
-    });
-    await child.exited;
-    end(); // Whatever it began ends with it, and lets go of the pipe.
-    await reading;
-  } finally {
-    end();
-    clearTimeout(timer);
-    interrupt.removeEventListener("abort", end);
+  const { ended, exitCode, signalCode } = await startDriver(toolkit, directory, options, (line) => {
+    const said = v.parse(LINE, JSON.parse(line));
+    if ("result" in said) result = said.result;
+    else options.onStage?.((stage = said.stage));
+  });
+  const log = readLog(directory);
+  const fail = (failure: ToolkitFailureName, words: string): ToolkitFailure =>
+    new ToolkitFailure(failure, { version: toolkit.version, stage, words, log });
+  if (ended === "interrupted") throw fail("interrupted", "");
+  if (result?.ok === true) return { ...result, log };
+  if (result !== undefined) {
+    const { failure, message } = result;
+    const isSilent = failure === "rc" || failure === "sim" || failure === "exit";
+    throw fail(failure, isSilent ? `${message}: ${lastWords(log)}` : message);
   }
-  if (interrupt.aborted) throw fail("interrupted", "");
-  if (result?.ok === true) return { ...result, log: readLog(directory) };
-  if (result !== undefined) throw fail(result.failure, wordsOf(result, directory));
-  if (timedOut) throw fail("timeout", `after ${options.timeoutMs / 1000} s`);
-  if (child.signalCode !== null) throw fail("signal", String(child.signalCode));
-  throw fail("native-exit", `exit status ${child.exitCode}: ${lastWords(readLog(directory))}`);
+  if (ended === "timeout") throw fail("timeout", `after ${options.timeoutMs / 1000} s`);
+  if (signalCode !== null) throw fail("signal", signalCode);
+  throw fail("native-exit", `exit status ${exitCode}: ${lastWords(log)}`);
 }
 
-function spawnDriver(toolkit: InstalledToolkit, directory: string) {
+function startDriver(
+  toolkit: InstalledToolkit,
+  directory: string,
+  { timeoutMs, signal }: RunOptions,
+  onLine: (line: string) => void,
+): Promise<GroupEnd> {
   const temporary = join(directory, JOB_FILES.temporary);
   mkdirSync(temporary, { recursive: true });
   writeFileSync(join(directory, JOB_FILES.driver), driver);
-  const log = openSync(join(directory, JOB_FILES.log), "w");
-  try {
-    // -I: no PYTHON* variable, no user site, no module from the working directory.
-    return Bun.spawn([toolkit.python, "-I", JOB_FILES.driver, JOB_FILES.job], {
-      cwd: directory,
-      env: {
-        PATH: "/usr/local/bin:/usr/bin:/bin",
-        LANG: "C.UTF-8",
-        HOME: directory,
-        TMPDIR: temporary,
-        // The toolkit writes bytes of freed memory into its files; this makes them the same ones.
-        MALLOC_PERTURB_: "255",
-        OMP_NUM_THREADS: "1",
-      },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: log,
-      detached: true,
-    });
-  } finally {
-    closeSync(log);
-  }
-}
-
-/** Kills the process group that `pid` leads; no such group any more is what is wanted. */
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
-}
-
-async function readLines(
-  stream: ReadableStream<Uint8Array>,
-  take: (line: string) => void,
-): Promise<void> {
-  let rest = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    lines.forEach(take);
-  }
+  const env = {
+    PATH: "/usr/local/bin:/usr/bin:/bin",
+    LANG: "C.UTF-8",
+    HOME: directory,
+    TMPDIR: temporary,
+    // The toolkit writes bytes of freed memory into its files; this makes them the same ones.
+    MALLOC_PERTURB_: "255",
+    OMP_NUM_THREADS: "1",
+  };
+  const stderr = openSync(join(directory, JOB_FILES.log), "w");
+  // -I: no PYTHON* variable, no user site, no module from the working directory.
+  const command = [toolkit.python, "-I", JOB_FILES.driver, JOB_FILES.job];
+  return runGroup(command, { cwd: directory, env, stderr, onLine, timeoutMs, signal }).finally(() =>
+    closeSync(stderr),
+  );
 }
 
 /** The log as a terminal would show it: no colours, and of a redrawn line the last state. */
@@ -201,9 +164,4 @@ function lastWords(log: string): string {
   const errors = lines.filter((line) => line.startsWith("E ")).slice(-2);
   const words = (errors.length > 0 ? errors : lines.slice(-1)).map((line) => line.trim());
   return words.join(" ").slice(0, 400);
-}
-
-function wordsOf({ failure, message }: { failure: string; message: string }, directory: string) {
-  const isSilent = failure === "rc" || failure === "sim" || failure === "exit";
-  return isSilent ? `${message}: ${lastWords(readLog(directory))}` : message;
 }
