@@ -73,12 +73,15 @@ export async function build(builder: Builder, candidate: Candidate): Promise<Bui
     signal: AbortSignal.any([builder.signal, failed.signal]),
     onStage: (stage) => SHOWN_STAGES.has(stage) && notice(`${label}: ${stage}`),
   });
-  const own = judge.ownActions().catch(async (error) => {
+  running.catch(() => undefined);
+  try {
+    await judge.ownActions();
+  } catch (error) {
     failed.abort();
     await running.catch(() => undefined);
     throw error;
-  });
-  const [result] = await Promise.all([running, own]);
+  }
+  const result = await running;
   const { rknn } = result;
   const file = await describeSource("Cannot use", `${toolkit.version}'s file`, () =>
     parseRknn(rknn),

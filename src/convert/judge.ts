@@ -33,7 +33,7 @@ export function createJudge(
     (own ??= describeSource("Cannot run model", file.path, async () => {
       // The file as it is: it may take many rows at once, where the fixed one takes one.
       using backend = await openOnnx(file.bytes, file.model);
-      return runRows(backend, observations, rows, { signal });
+      return await runRows(backend, observations, rows, { signal });
     }));
   const compare = async (actions: Float32Array) =>
     compareActions(actions, await ownActions(), names);
@@ -42,7 +42,7 @@ export function createJudge(
     compare,
     async compareEmulation(recipe) {
       using backend = await openEmulated(model, recipe);
-      return compare(await runRows(backend, observations, rows, { signal }));
+      return await compare(await runRows(backend, observations, rows, { signal }));
     },
   };
 }

@@ -4,9 +4,11 @@
  */
 
 import { shellWord } from "../base/text.ts";
+import { MAE_GATE } from "../compare/statistics.ts";
 import type { Candidate } from "./candidate.ts";
 import type { ConvertOptions } from "./conversion.ts";
 import type { PrecisionChoice } from "./precision.ts";
+import { RK3588 } from "./target.ts";
 
 /** Arguments of lite3rl. `toolkit` is the version that is to be used. */
 export function recipeArguments(
@@ -40,6 +42,21 @@ export function recipeArguments(
   ];
 }
 
-/** As a line for a shell. */
-export const commandLine = (words: readonly string[]): string =>
-  ["lite3rl", ...words].map(shellWord).join(" ");
+/** What the flags are where they are not given. */
+const DEFAULTS: ReadonlySet<string> = new Set([
+  `--target ${RK3588}`,
+  `--mae ${MAE_GATE}`,
+  "--seed 0",
+  "--algorithm normal",
+  "--method channel",
+]);
+
+/** As a line for a shell, without flags that say what is the default. */
+export function commandLine([verb = "", model = "", ...flags]: readonly string[]): string {
+  const words = ["lite3rl", verb, shellWord(model)];
+  for (let i = 0; i < flags.length; i += 2) {
+    const [name = "", value = ""] = flags.slice(i, i + 2);
+    if (!DEFAULTS.has(`${name} ${value}`)) words.push(name, shellWord(value));
+  }
+  return words.join(" ");
+}

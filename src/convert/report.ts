@@ -86,7 +86,7 @@ function renderSearch({ built, options }: ConvertResult, search: Search): string
     return [
       describeCandidate(candidate),
       estimatedUs.toFixed(1),
-      String(made?.rknn.length ?? weightBytes),
+      made === undefined ? `~${weightBytes}` : String(made.rknn.length),
       figure(emulated.mae),
       made === undefined ? "" : figure(made.parity.mae),
       made !== undefined
