@@ -25,7 +25,10 @@ const GLIBC = [
   "manylinux_2_28",
 ];
 
-/** With the bounds of the toolkit's own requirements; onnx 1.19 lost what it imports. */
+/**
+ * With the bounds of the toolkit's own requirements; onnx 1.19 and setuptools 82
+ * lost what it imports (onnx.mapping, pkg_resources).
+ */
 const REQUIREMENTS = [
   "numpy<=1.26.4",
   "onnx>=1.16.1,<1.19",
@@ -34,6 +37,7 @@ const REQUIREMENTS = [
   "protobuf>=4.21.6,<=4.25.4",
   "ruamel.yaml",
   "scipy",
+  "setuptools<81",
   "tqdm",
   "typing_extensions",
 ];

@@ -141,13 +141,13 @@ def convert(job, stages):
         stages.call("build", lambda: toolkit.build(do_quantization=quantize, dataset=dataset))
     else:
         toolkit, done["layers"] = build_hybrid(make, toolkit, model, dataset, layers, stages)
+    if job.get("samples") is not None:
+        stages.call("init_runtime", toolkit.init_runtime)
+        stages.run("simulate", lambda: simulate(toolkit, model, job["samples"]))
     output = os.path.abspath(job["output"])
     stages.call("export", lambda: toolkit.export_rknn(output))
     if not os.path.isfile(output) or os.path.getsize(output) == 0:
         raise Failure("write-failed", f"export wrote nothing to {output}")
-    if job.get("samples") is not None:
-        stages.call("init_runtime", toolkit.init_runtime)
-        stages.run("simulate", lambda: simulate(toolkit, model, job["samples"]))
     toolkit.release()
     return done
 

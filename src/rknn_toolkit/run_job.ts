@@ -104,8 +104,12 @@ export async function runDriver(
   let result: v.InferOutput<typeof RESULT> | undefined;
   const { ended, exitCode, signalCode } = await startDriver(toolkit, directory, options, (line) => {
     const said = v.parse(LINE, JSON.parse(line));
-    if ("result" in said) result = said.result;
-    else options.onStage?.((stage = said.stage));
+    if ("result" in said) {
+      result = said.result;
+    } else {
+      ({ stage } = said);
+      options.onStage?.(stage);
+    }
   });
   const log = readLog(directory);
   const fail = (failure: ToolkitFailureName, words: string): ToolkitFailure =>

@@ -3,8 +3,15 @@
  * in its place. What fails or is interrupted leaves nothing, and never harms one that works.
  */
 
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { lstatSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { notice } from "../base/log.ts";
@@ -136,12 +143,12 @@ function checkWheelhouse(directory: string, wheels: readonly string[], toolkit: 
   );
 }
 
-/** Bytes of a directory's files; links count as what they are. */
-export function sizeOf(directory: string): number {
-  let bytes = 0;
-  for (const name of readdirSync(directory, { recursive: true }) as string[]) {
-    const stat = lstatSync(join(directory, name));
-    if (stat.isFile()) bytes += stat.size;
-  }
-  return bytes;
+/** Bytes of a directory's files, without what links lead to. */
+function sizeOf(directory: string): number {
+  const entries = readdirSync(directory, { withFileTypes: true });
+  return entries.reduce((bytes, entry) => {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) return bytes + sizeOf(path);
+    return bytes + (entry.isFile() ? statSync(path).size : 0);
+  }, 0);
 }
