@@ -5,9 +5,10 @@
  * numbers each: groups of outputs, groups of inputs, 1, 1, outputs of a group, inputs of a group.
  * Blocks that fill a range of outputs stand beside each other and are interleaved group by group:
  * all inputs of the first group of outputs, then those of the second; inside, row by row. What is
- * over the shape is padding. A bias of float16 layers is plain float32; that of int8 layers comes
- * in groups of eight outputs: eight int32 sums, eight int16 zero points of the weights, negated,
- * and eight uint16 multipliers. Found out on networks whose numbers were known.
+ * over the shape is padding. A bias is plain float32 in float16 layers, and int32 in int8 layers
+ * whose weights have one scale. Where every output has its own, it comes in groups of eight: eight
+ * int32 sums, eight int16 zero points of the weights, negated, and eight uint16 multipliers. Found
+ * out on networks whose numbers were known.
  */
 
 import { FormatError, quote } from "../base/errors.ts";
@@ -32,13 +33,15 @@ export interface RknnBias {
   /** Shape [outputs]. */
   readonly values: Float32Array | Int32Array;
   readonly offset: number;
-  /** int32 only: the weights' zero points and multipliers, shape [outputs]. */
+  /** Where every output has its own scale: the weights' zero points and multipliers, [outputs]. */
   readonly channels?: { readonly zeroPoints: Int16Array; readonly multipliers: Uint16Array };
 }
 
 /** Groups of eight outputs in an int32 bias: 8 · (4 + 2 + 2) bytes. */
 const CHANNELS = 8;
 const GROUP_BYTES = 64;
+/** A bias is padded to as many outputs, its groups too. */
+const PADDING = 32;
 
 /** Throws FormatError when the blocks do not fill the shape, or the bytes do not fill the blocks. */
 export function decodeMatrix(tensor: RknnGraphTensor): RknnMatrix {
@@ -153,18 +156,21 @@ export function decodeBias(tensor: RknnGraphTensor, outputs: number): RknnBias {
     throw new FormatError(`tensor ${quote(name)} is no bias of float32 or int32`, "UNSUPPORTED");
   }
   const { data, offset } = content;
-  const groups = Math.ceil(outputs / CHANNELS);
-  const needed = dtype === "float32" ? 4 * outputs : GROUP_BYTES * groups;
-  if (data.length < needed) {
+  if (data.length < 4 * outputs) {
     throw new FormatError(
-      `tensor ${quote(name)} has ${data.length} bytes, but ${outputs} outputs need ${needed}`,
+      `tensor ${quote(name)} has ${data.length} bytes, but ${outputs} outputs need ${4 * outputs}`,
     );
   }
-  if (dtype === "float32") {
-    const values = decodeElements("float32", data.subarray(0, needed)) as Float32Array;
-    return { dtype, values, offset };
-  }
-  const view = new DataView(data.buffer, data.byteOffset, needed);
+  const paddedBytes = 4 * PADDING * Math.ceil(outputs / PADDING);
+  if (dtype === "int32" && data.length >= 2 * paddedBytes)
+    return decodeGroups(data, offset, outputs);
+  const values = decodeElements(dtype, data.subarray(0, 4 * outputs));
+  return { dtype, values: values as Float32Array | Int32Array, offset };
+}
+
+/** The bias of a layer whose weights have a scale per output. */
+function decodeGroups(data: Uint8Array, offset: number, outputs: number): RknnBias {
+  const view = new DataView(data.buffer, data.byteOffset, data.length);
   const values = new Int32Array(outputs);
   const zeroPoints = new Int16Array(outputs);
   const multipliers = new Uint16Array(outputs);
@@ -175,12 +181,12 @@ export function decodeBias(tensor: RknnGraphTensor, outputs: number): RknnBias {
     zeroPoints[i] = -view.getInt16(start + 4 * CHANNELS + 2 * channel, true);
     multipliers[i] = view.getUint16(start + 6 * CHANNELS + 2 * channel, true);
   }
-  return { dtype, values, offset, channels: { zeroPoints, multipliers } };
+  return { dtype: "int32", values, offset, channels: { zeroPoints, multipliers } };
 }
 
 /** Where the sum of an output lies in the file. */
 export function biasOffset(bias: RknnBias, output: number): number {
-  if (bias.dtype === "float32") return bias.offset + 4 * output;
+  if (bias.channels === undefined) return bias.offset + 4 * output;
   const group = Math.floor(output / CHANNELS);
   return bias.offset + group * GROUP_BYTES + 4 * (output % CHANNELS);
 }

@@ -63,7 +63,9 @@ export function openEmulation(model: OnnxModel, subject: "recipe" | "file"): Pro
 /** The emulation as standard ONNX. Throws Lite3Error for a layer in float16 that is not there. */
 export async function emulate(model: OnnxModel, recipe: EmulationRecipe): Promise<OnnxModel> {
   const form = npuForm(model);
-  if (recipe.precision === "fp16") return emulateFp16(form.model);
+  if (recipe.precision === "fp16") {
+    return inNumbers(form.model, { ...ALL_FLOAT16, within: gatesOf(form.layers) });
+  }
   const { calibration } = recipe;
   assert(calibration !== undefined, "int8 needs a calibration set");
   return inNumbers(form.model, await numbersOf(form, calibration, recipe));
@@ -85,6 +87,11 @@ export function quantizableLayers(
   }));
 }
 
+/** The sigmoid inside of x · sigmoid(x), which the NPU computes as one. */
+export function gatesOf(layers: readonly NpuLayer[]): Set<string> {
+  return new Set(layers.flatMap(({ within }) => within.slice(1, -1)));
+}
+
 const RECURRENT: ReadonlySet<string> = new Set(["LSTM", "GRU"]);
 
 async function numbersOf(
@@ -98,7 +105,7 @@ async function numbersOf(
   const ranges = await calibrate(form.model, calibration, names, algorithm);
   const int8 = new Map([...ranges].map(([name, range]) => [name, affineOf(range)] as const));
   const layers = new Map<string, Int8Layer>();
-  const within = new Set<string>();
+  const within = gatesOf(form.layers);
   for (const layer of form.layers.filter((one) => !halves.has(one))) {
     for (const name of layer.within) if (name !== layer.output) within.add(name);
     layers.set(

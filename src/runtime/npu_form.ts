@@ -16,6 +16,7 @@ import {
   type OnnxNode,
   type OnnxTensor,
   tensorFloats,
+  tensorValues,
 } from "../formats/onnx.ts";
 
 /** What the NPU computes in the same pass as the Gemm before it. */
@@ -53,7 +54,8 @@ export interface NpuForm {
 export function npuForm(model: OnnxModel): NpuForm {
   const graph = openGraph(model);
   let changed = true;
-  while (changed) changed = graph.nodes().some((node) => foldNode(graph, node));
+  while (changed) changed = graph.nodes().some((node) => foldProduct(graph, node));
+  for (const node of graph.nodes()) turnRound(graph, node);
   const form = graph.model();
   const layers = graph.nodes().flatMap((node) => readLayer(graph, node) ?? []);
   return { model: form, layers };
@@ -69,8 +71,15 @@ interface EditedGraph {
   /** The only node that takes the value; nothing if there are several, or it leaves the graph. */
   onlyUser(name: string): OnnxNode | undefined;
   users(name: string): OnnxNode[];
-  /** Puts `node` in the place of the last of `old`, and takes those away. */
-  replace(old: readonly OnnxNode[], node: OnnxNode, constants: readonly OnnxTensor[]): true;
+  isUsed(name: string): boolean;
+  /** Puts `by` in the place of the last of `old`, and takes those away. */
+  replace(
+    old: readonly OnnxNode[],
+    by: readonly OnnxNode[],
+    constants: readonly OnnxTensor[],
+  ): true;
+  /** A constant of whole numbers, or nothing. */
+  integers(name: string | undefined): number[] | undefined;
 }
 
 function openGraph(model: OnnxModel): EditedGraph {
@@ -93,13 +102,18 @@ function openGraph(model: OnnxModel): EditedGraph {
     },
     producer: (name) => nodes.find(({ output = [] }) => output.includes(name ?? "")),
     users,
+    isUsed: (name) => outputs.has(name) || users(name).length > 0,
     onlyUser(name) {
       const [first, ...more] = users(name);
       return more.length === 0 && !outputs.has(name) ? first : undefined;
     },
-    replace(old, node, constants) {
+    integers(name) {
+      const tensor = tensors.get(name ?? "");
+      return tensor && Array.from(tensorValues(tensor).data, Number);
+    },
+    replace(old, by, constants) {
       const last = present(old.at(-1));
-      nodes = nodes.flatMap((one) => (one === last ? node : old.includes(one) ? [] : one));
+      nodes = nodes.flatMap((one) => (one === last ? by : old.includes(one) ? [] : one));
       tensors = new Map([...tensors, ...constants.map((one) => [one.name ?? "", one] as const)]);
       return true;
     },
@@ -118,14 +132,32 @@ interface Product {
 }
 
 /** One step towards the NPU's form; false if there is none at this node. */
-function foldNode(graph: EditedGraph, node: OnnxNode): boolean {
-  if (node.opType === "MatMul" || node.opType === "Gemm") {
-    const product = readProduct(graph, node);
-    if (product === undefined) return false;
-    if (!isNormal(graph, node)) return replaceProduct(graph, [node], product, product);
-    return foldBefore(graph, product) || foldBehind(graph, product);
-  }
-  return false;
+function foldProduct(graph: EditedGraph, node: OnnxNode): boolean {
+  if (node.opType !== "MatMul" && node.opType !== "Gemm") return false;
+  const product = readProduct(graph, node);
+  if (product === undefined) return false;
+  if (!isNormal(graph, node)) return replaceProduct(graph, [node], product, product);
+  return foldBefore(graph, product) || foldBehind(graph, product) || split(graph, product);
+}
+
+/** `x / c` is `x · (1 / c)` and `x − c` is `x + (−c)`: what is rounded is the other constant. */
+function turnRound(graph: EditedGraph, node: OnnxNode): void {
+  if (node.opType !== "Div" && node.opType !== "Sub") return;
+  const [value = "", name = ""] = node.input ?? [];
+  const constant = graph.constant(name);
+  const width = constant?.values.length ?? 0;
+  const row = readRow(constant, width);
+  if (row === undefined || width < 2) return;
+  const isDivision = node.opType === "Div";
+  const turned = makeTensor(
+    `${name}/${isDivision ? "reciprocal" : "negative"}`,
+    [1, width],
+    row.map((c) => (isDivision ? 1 / c : -c)),
+  );
+  const options = node.name === undefined ? {} : { name: node.name };
+  const opType = isDivision ? "Mul" : "Add";
+  const input = [value, turned.name ?? ""];
+  graph.replace([node], [makeNode(opType, input, node.output ?? [], options)], [turned]);
 }
 
 function isNormal(graph: EditedGraph, node: OnnxNode): boolean {
@@ -224,6 +256,33 @@ function foldBehind(graph: EditedGraph, product: Product): boolean {
   });
 }
 
+/** `Gemm → Split`: a Gemm for each part that somebody takes. */
+function split(graph: EditedGraph, product: Product): boolean {
+  const { node, weight, bias, inputs, outputs, weightName, biasName } = product;
+  const behind = graph.onlyUser(node.output?.[0] ?? "");
+  if (behind?.opType !== "Split") return false;
+  const attribute = (key: string) => behind.attribute?.find(({ name }) => name === key);
+  const sizes = graph.integers(behind.input?.[1]) ?? attribute("split")?.ints?.map(Number) ?? [];
+  const isOfColumns = [1, -1].includes(Number(attribute("axis")?.i ?? 0));
+  const names = behind.output ?? [];
+  if (!isOfColumns || sizes.length !== names.length) return false;
+  if (sizes.reduce((sum, size) => sum + size, 0) !== outputs) return false;
+  const tensors: OnnxTensor[] = [];
+  const parts = names.flatMap((name, index) => {
+    const from = sizes.slice(0, index).reduce((sum, size) => sum + size, 0);
+    const to = from + present(sizes[index]);
+    if (!graph.isUsed(name) || to === from) return [];
+    const [ownWeight, ownBias] = [`${weightName}/${name}`, `${biasName}/${name}`];
+    const rows = weight.slice(from * inputs, to * inputs);
+    tensors.push(makeTensor(ownWeight, [to - from, inputs], rows));
+    tensors.push(makeTensor(ownBias, [to - from], bias.slice(from, to)));
+    const given = [node.input?.[0] ?? "", ownWeight, ownBias];
+    const label = `${node.name ?? "Gemm"}/${name}`;
+    return makeNode("Gemm", given, [name], { name: label, attributes: { transB: 1 } });
+  });
+  return graph.replace([node, behind], parts, tensors);
+}
+
 /** The value and the constant row of a binary node; only sums and products may be turned round. */
 function readOperands(graph: EditedGraph, node: OnnxNode, width: number) {
   const [a = "", b = ""] = node.input ?? [];
@@ -246,12 +305,13 @@ function replaceProduct(
   const isShared = (name: string) => graph.users(name).some((user) => user !== before.node);
   const own = (name: string) => (isShared(name) ? `${name}/${node.output?.[0] ?? ""}` : name);
   const [weight, bias] = [own(weightName), own(biasName)];
+  const gemm = makeNode("Gemm", [value, weight, bias], node.output ?? [], {
+    ...(node.name === undefined ? {} : { name: node.name }),
+    attributes: { transB: 1 },
+  });
   return graph.replace(
     old,
-    makeNode("Gemm", [value, weight, bias], node.output ?? [], {
-      ...(node.name === undefined ? {} : { name: node.name }),
-      attributes: { transB: 1 },
-    }),
+    [gemm],
     [makeTensor(weight, [outputs, inputs], after.weight), makeTensor(bias, [outputs], after.bias)],
   );
 }

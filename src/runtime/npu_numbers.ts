@@ -72,7 +72,9 @@ export function inNumbers(model: OnnxModel, numbers: NpuNumbers): OnnxModel {
     [...numbers.layers.keys()].flatMap((name) => weightsOf(graph.node, name)),
   );
   const initializer = [
-    ...(graph.initializer ?? []).filter(({ name }) => !replaced.has(name)).map(roundWeights),
+    ...(graph.initializer ?? [])
+      .filter(({ name }) => !replaced.has(name))
+      .map((tensor) => roundConstant(tensor, writer.takenByInt8.get(tensor.name ?? ""))),
     ...writer.tensors,
   ];
   const rewritten = {
@@ -92,6 +94,8 @@ function createWriter({ int8, float16, within }: NpuNumbers) {
   /** Value → the names under which it has been written. */
   const written = new Map<string, Partial<Record<"float16" | "int8" | "exact", string>>>();
   const widened = new Set<string>();
+  /** What nodes between int8 values take → their operator. */
+  const takenByInt8 = new Map<string, string>();
   const isInt8 = (name: string): boolean => int8.has(name) && !float16.has(name);
 
   /** Rounds `from` to the numbers in which `value` is kept; `to` is its name if it has one. */
@@ -154,11 +158,13 @@ function createWriter({ int8, float16, within }: NpuNumbers) {
   return {
     nodes,
     tensors,
+    takenByInt8,
     keep,
     node(node: OnnxNode, outputs: ReadonlySet<string>): void {
       const names = node.output ?? [];
       const kind = names.some((name) => isInt8(name) || within.has(name)) ? "int8" : "float16";
       const taken = (node.input ?? []).map((name) => take(name, kind));
+      if (kind === "int8") taken.forEach((name) => takenByInt8.set(name, node.opType ?? ""));
       const input = SUMS.has(node.opType ?? "") ? taken.map(widen) : taken;
       // An optional output that is left out, as an LSTM's, has no name.
       const output = names.map((name) => (name === "" ? "" : `${name}/exact`));
@@ -211,8 +217,21 @@ function makeInts(
   return { dims: [...dims], dataType, name, rawData };
 }
 
-function roundWeights(tensor: OnnxTensor): OnnxTensor {
+/**
+ * Weights and other constants of two dimensions or more, as the nodes that take them hold them:
+ * float16; between int8 values factors are int16 of one scale and summands int32, nearly exact.
+ */
+function roundConstant(tensor: OnnxTensor, inInt8: string | undefined): OnnxTensor {
+  const { name = "" } = tensor;
   const dims = (tensor.dims ?? []).map(Number);
   if (tensor.dataType !== DATA_TYPE.float32 || dims.length < 2) return tensor;
-  return makeTensor(tensor.name ?? "", dims, tensorFloats(tensor).map(Math.f16round));
+  const values = tensorFloats(tensor);
+  if (inInt8 === undefined) return makeTensor(name, dims, values.map(Math.f16round));
+  if (inInt8 !== "Mul") return tensor;
+  const scale = values.reduce((top, value) => Math.max(top, Math.abs(value)), 0) / 32_767 || 1;
+  return makeTensor(
+    name,
+    dims,
+    values.map((value) => Math.round(value / scale) * scale),
+  );
 }

@@ -5,7 +5,12 @@
  * whose numbers are nearest is taken, so that a file with other weights finds its place too.
  */
 
-import { parseRknnGraph, type RknnGraph, type RknnOperator } from "../formats/rknn_graph.ts";
+import {
+  parseRknnGraph,
+  type RknnGraph,
+  type RknnGraphTensor,
+  type RknnOperator,
+} from "../formats/rknn_graph.ts";
 import {
   decodeBias,
   decodeMatrix,
@@ -33,11 +38,17 @@ export function readRknnLayers(bytes: Uint8Array): RknnLayers {
   const graph = parseRknnGraph(bytes);
   const layers = graph.operators.flatMap((operator) => {
     const [, weight, bias] = operator.inputs;
-    if (!operator.type.startsWith("Conv") || weight === undefined || bias === undefined) return [];
+    if (!operator.type.startsWith("Conv") || weight === undefined) return [];
     const matrix = decodeMatrix(weight);
-    return { operator, name: weight.name, matrix, bias: decodeBias(bias, matrix.outputs) };
+    return { operator, name: weight.name, matrix, bias: readBias(bias, matrix) };
   });
   return { graph, layers };
+}
+
+/** A product in float16 without a bias has none in the file. */
+function readBias(tensor: RknnGraphTensor | undefined, matrix: RknnMatrix): RknnBias {
+  if (tensor !== undefined) return decodeBias(tensor, matrix.outputs);
+  return { dtype: "float32", values: new Float32Array(matrix.outputs), offset: matrix.offset };
 }
 
 /** Each of the model's layers with its place in the file, or none. */
