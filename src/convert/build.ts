@@ -10,6 +10,7 @@ import { notice } from "../base/log.ts";
 import { shapeText } from "../base/text.ts";
 import { figure } from "../cli/output.ts";
 import type { Comparison } from "../compare/statistics.ts";
+import type { OnnxModel } from "../formats/onnx.ts";
 import { parseRknn, type RknnFile } from "../formats/rknn.ts";
 import type { InstalledToolkit } from "../rknn_toolkit/environment.ts";
 import type { Quantization, ToolkitJob } from "../rknn_toolkit/job.ts";
@@ -42,6 +43,8 @@ export interface Built {
   readonly sha256: string;
   readonly parity: Comparison;
   readonly weights: WeightProof;
+  /** Operators with weights of their own that are not compared: recurrent cells. */
+  readonly unproven: readonly string[];
   /** Why it is not the policy; empty where it passed. */
   readonly problems: readonly string[];
   /** The toolkit's own names of layers that it left in float16. */
@@ -83,10 +86,11 @@ export async function build(builder: Builder, candidate: Candidate): Promise<Bui
   }
   const result = await running;
   const { rknn } = result;
-  const file = await describeSource("Cannot use", `${toolkit.version}'s file`, () =>
-    parseRknn(rknn),
+  const [file, weights] = await describeSource(
+    "Cannot use what the toolkit made of",
+    prepared.file.path,
+    () => [parseRknn(rknn), proveWeights(rknn, prepared.model)] as const,
   );
-  const weights = proveWeights(rknn, prepared.model);
   const parity = await judge.compare(present(result.simulated, "simulated actions"));
   return {
     candidate,
@@ -94,6 +98,7 @@ export async function build(builder: Builder, candidate: Candidate): Promise<Bui
     sha256: sha256(rknn),
     parity,
     weights,
+    unproven: recurrentCells(prepared.model),
     problems: [
       ...containerProblems(file, prepared, target),
       ...weightProblems(weights),
@@ -172,6 +177,13 @@ function tensorList(
     .map(({ name, shape }) => `${name} ${shapeText(shape.map((size) => size ?? 1))}`)
     .toSorted()
     .join(", ");
+}
+
+/** How the toolkit writes the weights of these is not known. */
+function recurrentCells({ graph }: OnnxModel): string[] {
+  return (graph.node ?? []).flatMap(({ opType = "", name = "" }) =>
+    ["GRU", "LSTM", "RNN"].includes(opType) ? [name || opType] : [],
+  );
 }
 
 function weightProblems({ holds, layers }: WeightProof): string[] {

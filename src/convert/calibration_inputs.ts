@@ -16,7 +16,7 @@ export async function calibrationInputs(
 ): Promise<CalibrationInput[]> {
   const { model, shape } = prepared;
   const { input, observationSize } = shape;
-  const observations = { name: input.name, shape: [observationSize], data: calibration };
+  const observations = { name: input.name, shape: [1, observationSize], data: calibration };
   if (shape.state.length === 0) return [observations];
   const states = await statesAlong(prepared, calibration, calibrationRows);
   const inputs = [

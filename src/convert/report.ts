@@ -7,7 +7,8 @@ import { figure, figureAbove, passed, seconds, table } from "../cli/output.ts";
 import { describeEvidence } from "../compare/evidence.ts";
 import type { Comparison } from "../compare/statistics.ts";
 import type { Arithmetic } from "../runtime/backend.ts";
-import { describeCandidate, FP16 } from "./candidate.ts";
+import type { Built } from "./build.ts";
+import { type Candidate, describeCandidate, FP16 } from "./candidate.ts";
 import type { ConvertResult } from "./convert.ts";
 import type { OperatorPlacement } from "../policy/npu_operators.ts";
 import { commandLine, recipeArguments } from "./recipe.ts";
@@ -31,7 +32,7 @@ export function renderConversion(result: ConvertResult): string {
     ],
     ["observations", observationsText(result)],
     ["precision", `${describeCandidate(candidate)}, for ${options.target}`],
-    ...(last === undefined ? [] : [["weights", weightsText(last.weights)]]),
+    ...(last === undefined ? [] : [["weights", weightsText(last)]]),
     ...(last === undefined
       ? []
       : [
@@ -73,10 +74,12 @@ function observationsText({ samples }: ConvertResult): string {
   );
 }
 
-function weightsText({ holds, layers }: ConvertResult["built"][number]["weights"]): string {
+function weightsText({ weights, unproven }: Built): string {
+  const { holds, layers } = weights;
   const elements = layers.reduce((sum, layer) => sum + layer.elements, 0);
   const found = `${plural(layers.length, "array")} of ${elements} numbers`;
-  return holds ? `${found} in the file are the model's` : "not those of the model";
+  const cells = unproven.length === 0 ? "" : `; those of ${unproven.join(", ")} are not compared`;
+  return holds ? `${found} in the file are the model's${cells}` : "not those of the model";
 }
 
 /** Every candidate with what is known of it. */
@@ -105,10 +108,7 @@ function renderSearch({ built, options }: ConvertResult, search: Search): string
   ].join("\n");
 }
 
-function same(
-  { candidate }: ConvertResult["built"][number],
-  other: ConvertResult["candidate"],
-): boolean {
+function same({ candidate }: Built, other: Candidate): boolean {
   return describeCandidate(candidate) === describeCandidate(other);
 }
 

@@ -24,7 +24,7 @@ const WeightCheck = v.strictObject({
   elements: Count,
   differing: Count,
   first: v.exactOptional(
-    v.strictObject({ index: v.array(Count), file: v.number(), model: v.number() }),
+    v.strictObject({ index: v.array(Count), offset: Count, file: v.number(), model: v.number() }),
   ),
   maxError: v.number(),
 });
@@ -71,7 +71,12 @@ const ConversionRecord = v.strictObject({
     gate: Figure,
     pass: v.boolean(),
   }),
-  weights: v.strictObject({ holds: v.boolean(), layers: v.array(WeightCheck) }),
+  weights: v.strictObject({
+    holds: v.boolean(),
+    layers: v.array(WeightCheck),
+    /** Recurrent cells, whose weights are proven by values only. */
+    unproven: v.array(v.string()),
+  }),
   /** Why the file is not the policy; empty where it passed. */
   problems: v.array(v.string()),
   /** Kept under its name although it did not pass. */
