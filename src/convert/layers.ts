@@ -7,6 +7,10 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import type { OnnxModel } from "../formats/onnx.ts";
 import type { Layer } from "./candidate.ts";
 
+const PRODUCTS: ReadonlySet<string> = new Set(["Gemm", "MatMul"]);
+/** The end of a weight's name, in torch and therefore in ONNX. */
+const WEIGHT = ".weight";
+
 /** Names → outputs of layers, in the graph's order. Refuses unknown names, listing those there are. */
 export function findLayers(
   model: OnnxModel,
@@ -34,20 +38,20 @@ export function findLayers(
   return chosen.map(({ output }) => output);
 }
 
-/** The shortest first. */
+/** The checkpoint's name first, then every value and node from the product to its activation. */
 function namesOf({ graph }: OnnxModel, output: string): Set<string> {
   const nodes = graph.node ?? [];
   const weights = new Set(graph.initializer?.map(({ name = "" }) => name));
-  const own = nodes.find((node) => node.output?.includes(output));
-  const behind = nodes.filter(
-    ({ input, output: results }) => input?.[0] === output && results?.length === 1,
-  );
-  const product = nodes.find(
-    (node) => node === own || own?.input?.some((name) => node.output?.includes(name)),
-  );
-  const stems = (product?.input ?? []).flatMap((name) =>
-    weights.has(name) && name.endsWith(".weight") ? [name.slice(0, -".weight".length)] : [],
-  );
-  const names = [own, ...behind].flatMap((node) => [node?.name ?? "", ...(node?.output ?? [])]);
-  return new Set([...stems, output, ...names].filter((name) => name !== ""));
+  const producers = new Map(nodes.flatMap((node) => (node.output ?? []).map((o) => [o, node])));
+  const names = [output];
+  const stems: string[] = [];
+  for (let node = producers.get(output); node !== undefined;) {
+    const inputs = node.input ?? [];
+    names.push(...(node.output ?? []), node.name ?? "");
+    stems.push(...inputs.filter((name) => weights.has(name) && name.endsWith(WEIGHT)));
+    if (PRODUCTS.has(node.opType ?? "")) break;
+    node = inputs.map((name) => producers.get(name)).find((before) => before !== undefined);
+  }
+  const own = stems.map((name) => name.slice(0, -WEIGHT.length));
+  return new Set([...own, ...names].filter((name) => name !== ""));
 }
