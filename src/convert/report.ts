@@ -54,8 +54,8 @@ export function renderConversion(result: ConvertResult): string {
     "",
     table(["output", "MAE", "max"], rows, ["MAE", "max"]),
     "",
-    `MAE ${figure(parity.mae)} against ${figure(options.mae)} on ${samples.heldOutRows} observations, ` +
-      `largest single error ${figure(parity.max)}: ${passed(problems.length === 0)}`,
+    `MAE ${figure(parity.mae)} against ${figure(options.mae)} on ${samples.heldOutRows} ` +
+      `observations, largest single error ${figure(parity.max)}: ${passed(problems.length === 0)}`,
     ...written,
   ].join("\n");
 }
