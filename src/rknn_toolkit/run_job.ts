@@ -118,8 +118,10 @@ export async function runDriver(
   if (result?.ok === true) return { ...result, log };
   if (result !== undefined) {
     const { failure, message } = result;
-    const isSilent = failure === "rc" || failure === "sim" || failure === "exit";
-    throw fail(failure, isSilent ? `${message}: ${lastWords(log)}` : message);
+    if (failure !== "rc" && failure !== "sim" && failure !== "exit") throw fail(failure, message);
+    const words = lastWords(log);
+    const isDataset = failure === "rc" && /dataset/i.test(words);
+    throw fail(isDataset ? "dataset-missing" : failure, `${message}: ${words}`);
   }
   if (ended === "timeout") throw fail("timeout", `after ${options.timeoutMs / 1000} s`);
   if (signalCode !== null) throw fail("signal", signalCode);
