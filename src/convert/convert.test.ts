@@ -113,7 +113,7 @@ describe("convert() by emulation", () => {
     ]);
   });
 
-  test("takes a dynamic batch, and judges by generated observations where there is no set", async () => {
+  test("takes a dynamic batch, and generates observations where there is no set", async () => {
     const model = place("dynamic.onnx", encodeOnnx(modelOf(TINY_NETWORK, { dynamicBatch: true })));
     const { prepared, samples, problems } = await convert(options({ model }));
     expect([prepared.shape.dynamicBatch, samples.heldOutRows, samples.set, problems]).toEqual([
