@@ -143,7 +143,7 @@ describe("runToolkitJob()", () => {
   testToolkit("leaves nothing when the user presses Ctrl-C", async () => {
     const temporary = join(directory, "interrupted");
     mkdirSync(temporary);
-    const script = join(import.meta.dir, "hanging_job_under_test.ts");
+    const script = join(import.meta.dir, "hanging_job_fixture.ts");
     const child = Bun.spawn([process.execPath, script], {
       env: { ...process.env, TMPDIR: temporary },
       stdio: ["ignore", "pipe", "inherit"],

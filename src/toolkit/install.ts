@@ -26,7 +26,7 @@ import {
 import { environmentName, requireLock, requireWheels } from "../rknn_toolkit/locks.ts";
 import { makeEnvironment, runPip } from "./pip.ts";
 import { findPython, type Python } from "./python.ts";
-import { selfTest } from "./self_test.ts";
+import { tryToolkit } from "./try_toolkit.ts";
 
 export interface InstallOptions {
   readonly toolkit: string;
@@ -85,7 +85,7 @@ async function prove(
   const mark = {
     version,
     pythonVersion,
-    selfTest: await selfTest(toolkit, signal),
+    selfTest: await tryToolkit(toolkit, signal),
     bytes: sizeOf(home),
   };
   writeFileSync(join(home, TOOLKIT_MARK), `${JSON.stringify(mark, null, 2)}\n`);
@@ -97,7 +97,7 @@ async function stillWorks(
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   try {
-    await selfTest(toolkit, signal);
+    await tryToolkit(toolkit, signal);
     return true;
   } catch (error) {
     if (!(error instanceof Lite3Error) || signal?.aborted === true) throw error;
