@@ -95,15 +95,12 @@ const ROWS: readonly Row[] = [
     failure: "unsupported-op",
     stage: "build",
     words: /FooOp/,
-    job: changed((model) => ({
-      ...model,
-      graph: {
-        ...model.graph,
-        node: (model.graph.node ?? []).map((node) =>
-          node.opType === "Elu" ? { ...node, opType: "FooOp" } : node,
-        ),
-      },
-    })),
+    job: changed((model) => {
+      for (const node of model.graph.node ?? []) {
+        if (node.opType === "Elu") Object.assign(node, { opType: "FooOp" });
+      }
+      return model;
+    }),
   },
   {
     case: "quantisation without a set",

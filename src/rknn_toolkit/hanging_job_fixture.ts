@@ -10,7 +10,7 @@ import { tinyJob } from "./toolkit_fixture.ts";
 
 try {
   const job = tinyJob("w8a8");
-  const rows = 5_000;
+  const rows = 2_000;
   const data = new Float32Array(rows * 2).fill(0.5);
   const dataset = [{ name: "obs", shape: [2], data }];
   const quantization = { algorithm: "mmse", method: "channel", dataset } as const;
