@@ -58,20 +58,17 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
 };
 
-/** What help says of the actions. */
-const ACTIONS_HELP = [
-  "  install                    make its environment from pinned wheels, and try it",
-  "  download DIR               fetch the wheels, for machines without a network",
-  "  status                     what is installed, and what can be",
-  "  remove                     remove all, or that of --toolkit",
-  "  compare OLD NEW MODEL      build one model with two versions, side by side",
-].join("\n");
-
 export default defineCommand({
   name: "toolkit",
   positionals: "<action> [...arguments]",
-  summary:
-    "Install rknn-toolkit2, which makes .rknn files, and see what is installed\n\n" + ACTIONS_HELP,
+  summary: "Install rknn-toolkit2, which makes .rknn files, and see what is installed",
+  details: [
+    "  install                 make its environment from pinned wheels, and try it",
+    "  download DIR            fetch the wheels, for machines without a network",
+    "  status                  what is installed, and what can be",
+    "  remove                  remove all, or that of --toolkit",
+    "  compare OLD NEW MODEL   build one model with two versions, side by side",
+  ],
   example: "toolkit install",
   flags: {
     toolkit: {
