@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { modelOf, TINY_NETWORK } from "../policy/policy_fixture.ts";
 import { seededNetwork } from "../policy/recurrent_fixture.ts";

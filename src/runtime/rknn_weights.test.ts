@@ -99,7 +99,7 @@ describe("proveWeights()", () => {
     let scaled = small;
     for (let i = 0; i < 17; i++) scaled = withChange(scaled, "actor.4.weight", 5 * 17 + i, rows);
     const { holds, layers } = proveWeights(readRknnFixture("small.w8a8"), scaled);
-    const [first] = layers.filter(({ differing }) => differing > 0);
+    const first = layers.find(({ differing }) => differing > 0);
     expect([holds, first?.layer, first?.parameter, first?.first?.index]).toEqual([
       false,
       "actor.4",
