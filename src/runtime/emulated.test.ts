@@ -154,6 +154,18 @@ describe("openEmulated() in int8", () => {
     expect(mean).toBeLessThanOrEqual(2e-7);
   });
 
+  test("gives what only a Clip takes the Clip's range", async () => {
+    const calibration = Float32Array.from({ length: 90 }, (_, i) => 4 * Math.sin(i));
+    const recipe = { precision: "w8a8", calibration } as const;
+    const { graph } = await emulate(await readRknnModel("normalized"), recipe);
+    const scaleOf = (value: string) =>
+      graph.initializer
+        ?.filter(({ name }) => name === `${value}/scale`)
+        .map((tensor) => tensorFloats(tensor)[0]);
+    const clip = scaleOf("obs_normalizer/Clip");
+    expect([clip, scaleOf("obs_normalizer/Div")]).toEqual([[Math.fround(4 / 255)], clip]);
+  });
+
   test("takes a layer by its product or by its activation", async () => {
     const model = await small;
     const recipe = { precision: "hybrid", calibration: readCalibration() } as const;
