@@ -16,6 +16,7 @@ import { gatesOf, openEmulation } from "./emulated.ts";
 import { plainBias, readInt8Rows } from "./int8_scales.ts";
 import { npuForm, type NpuLayer } from "./npu_form.ts";
 import { inNumbers, type Int8Layer, type NpuNumbers } from "./npu_numbers.ts";
+import { findConstant, modelConstants } from "./rknn_constants.ts";
 import { matchLayers, type RknnLayer, readRknnLayers } from "./rknn_layers.ts";
 
 export interface RknnEmulation {
@@ -43,10 +44,16 @@ export async function openRknnEmulated(rknn: Uint8Array, model: OnnxModel): Prom
     );
   }
   const pairs = layers.map((layer) => [layer, present(matched.get(layer))] as const);
-  const constants = new Map(pairs.flatMap(float16Constants).map((one) => [one.name, one]));
+  const others = modelConstants(form, layers).flatMap((one) => {
+    const found = findConstant(graph, one);
+    return found === undefined ? [] : makeTensor(one.name, one.dims, found.values);
+  });
+  const constants = new Map(
+    [...pairs.flatMap(float16Constants), ...others].map((one) => [one.name, one]),
+  );
   const initializer = (form.graph.initializer ?? []).map((one) => constants.get(one.name) ?? one);
-  const numbers = readNumbers(graph, { ...form, graph: { ...form.graph, initializer } }, pairs);
   const own = { ...form, graph: { ...form.graph, initializer } };
+  const numbers = readNumbers(graph, own, pairs);
   const backend = await openEmulation(inNumbers(own, numbers), "file");
   return { backend, ...describe(pairs, numbers) };
 }
