@@ -9,6 +9,7 @@ import type { Comparison } from "../compare/statistics.ts";
 import type { OnnxModel } from "../formats/onnx.ts";
 import type { RknnFile } from "../formats/rknn.ts";
 import type { PolicyShape } from "../runtime/policy_shape.ts";
+import { isRecurrent } from "../runtime/rknn_constants.ts";
 import type { WeightProof } from "../runtime/rknn_weights.ts";
 
 export function parityProblems({ mae }: Comparison, gate: number): string[] {
@@ -50,9 +51,7 @@ function tensorList(
 
 /** How the toolkit writes the weights of these is not known. */
 export function recurrentCells({ graph }: OnnxModel): string[] {
-  return (graph.node ?? []).flatMap(({ opType = "", name = "" }) =>
-    ["GRU", "LSTM", "RNN"].includes(opType) ? [name || opType] : [],
-  );
+  return (graph.node ?? []).filter(isRecurrent).map(({ opType = "", name = "" }) => name || opType);
 }
 
 export function weightProblems({ holds, layers }: WeightProof): string[] {
