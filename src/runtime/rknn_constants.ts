@@ -55,7 +55,12 @@ export function findConstant(
   { name, node, values }: ModelConstant,
 ): RknnConstant | undefined {
   const names = [name, `${node}_2add_i1`, `${node}_2mul_i1`];
-  const tensor = tensors.find((one) => names.includes(one.name) && one.content !== undefined);
+  // A recurrent cell's weights are there under their name, but padded gate by gate.
+  const isPlain = ({ shape }: RknnGraphTensor): boolean =>
+    shape.reduce((product, size) => product * size, 1) === values.length;
+  const tensor = tensors.find(
+    (one) => names.includes(one.name) && one.content !== undefined && isPlain(one),
+  );
   return tensor && decodeConstant(tensor, values.length);
 }
 
