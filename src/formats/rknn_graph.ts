@@ -112,10 +112,14 @@ function readContent(index: number, contents: readonly FlatTable[]) {
   return table.bytes(CONTENT.data);
 }
 
+/** An optional input that is left out, as an LSTM's. */
+const LEFT_OUT = -1;
+const NO_TENSOR: RknnGraphTensor = { name: "", dtype: "other", shape: [], stored: [] };
+
 function readOperator(table: FlatTable, tensors: readonly RknnGraphTensor[]): RknnOperator {
   const pick = (field: number): RknnGraphTensor[] =>
     table.int32s(field).map((index) => {
-      const tensor = tensors[index];
+      const tensor = index === LEFT_OUT ? NO_TENSOR : tensors[index];
       if (tensor !== undefined) return tensor;
       throw new FormatError(`an operator has tensor ${index}, but there are ${tensors.length}`);
     });

@@ -18,6 +18,8 @@ export interface ModelConstant {
   readonly parameter: "weight" | "bias";
   readonly dims: readonly number[];
   readonly values: Float32Array;
+  /** Of an LSTM or GRU. */
+  readonly isRecurrent: boolean;
 }
 
 export interface RknnConstant {
@@ -41,7 +43,8 @@ export function modelConstants(model: OnnxModel, layers: readonly NpuLayer[]): M
     const values = tensorFloats(tensor);
     if (values.length < 2) return [];
     const label = user.name ?? user.output?.[0] ?? "";
-    return { name, node: label, parameter: parameterOf(user, name), dims, values };
+    const isRecurrent = user.opType === "LSTM" || user.opType === "GRU";
+    return { name, node: label, parameter: parameterOf(user, name), dims, values, isRecurrent };
   });
 }
 
@@ -52,16 +55,13 @@ function parameterOf({ opType, input = [] }: OnnxNode, name: string): "weight" |
 /** The file's numbers for a constant of the model; nothing if they are not found. */
 export function findConstant(
   { tensors }: RknnGraph,
-  { name, node, values }: ModelConstant,
+  { name, node, values, isRecurrent }: ModelConstant,
 ): RknnConstant | undefined {
   const names = [name, `${node}_2add_i1`, `${node}_2mul_i1`];
-  // A recurrent cell's weights are there under their name, but padded gate by gate.
-  const isPlain = ({ shape }: RknnGraphTensor): boolean =>
-    shape.reduce((product, size) => product * size, 1) === values.length;
-  const tensor = tensors.find(
-    (one) => names.includes(one.name) && one.content !== undefined && isPlain(one),
-  );
-  return tensor && decodeConstant(tensor, values.length);
+  const tensor = tensors.find((one) => names.includes(one.name) && one.content !== undefined);
+  // A recurrent cell's weights are there under their name, but padded and summed gate by gate.
+  if (tensor === undefined || isRecurrent) return undefined;
+  return decodeConstant(tensor, values.length);
 }
 
 function decodeConstant(tensor: RknnGraphTensor, count: number): RknnConstant | undefined {
