@@ -146,11 +146,11 @@ export function weightFailure({ file, model, weights }: EmulatedFile): string | 
   const { layer, parameter, differing, elements, first } = worst;
   const where =
     first === undefined
-      ? "it is not in the file"
+      ? "has no known place in it"
       : `[${first.index.join(", ")}] is ${first.file}, ${model} has ${first.model}`;
   const more = wrong.length > 1 ? `; ${plural(wrong.length - 1, "more parameter")} differ` : "";
   return (
-    `${file} was made from other weights: ${layer}.${parameter} ${where} ` +
+    `${file} does not have the weights of the model: ${layer}.${parameter} ${where} ` +
     `(${differing} of ${elements} differ${more})`
   );
 }

@@ -18,6 +18,8 @@ export interface ModelConstant {
   readonly parameter: "weight" | "bias";
   readonly dims: readonly number[];
   readonly values: Float32Array;
+  /** Of an LSTM or GRU. */
+  readonly isRecurrent: boolean;
 }
 
 export interface RknnConstant {
@@ -38,11 +40,11 @@ export function modelConstants(model: OnnxModel, layers: readonly NpuLayer[]): M
     const dims = (tensor.dims ?? []).map(Number);
     const user = node.find(({ input = [] }) => input.includes(name));
     if (dataType !== DATA_TYPE.float32 || inLayers.has(name) || user === undefined) return [];
-    if (isRecurrent(user)) return [];
     const values = tensorFloats(tensor);
     if (values.length < 2) return [];
     const label = user.name ?? user.output?.[0] ?? "";
-    return { name, node: label, parameter: parameterOf(user, name), dims, values };
+    const parameter = parameterOf(user, name);
+    return { name, node: label, parameter, dims, values, isRecurrent: isRecurrent(user) };
   });
 }
 
@@ -58,11 +60,13 @@ function parameterOf({ opType, input = [] }: OnnxNode, name: string): "weight" |
 /** The file's numbers for a constant of the model; nothing if they are not found. */
 export function findConstant(
   { tensors }: RknnGraph,
-  { name, node, values }: ModelConstant,
+  { name, node, values, isRecurrent }: ModelConstant,
 ): RknnConstant | undefined {
   const names = [name, `${node}_2add_i1`, `${node}_2mul_i1`];
   const tensor = tensors.find((one) => names.includes(one.name) && one.content !== undefined);
-  return tensor && decodeConstant(tensor, values.length);
+  // A recurrent cell's weights are there under their name, but padded and summed gate by gate.
+  if (tensor === undefined || isRecurrent) return undefined;
+  return decodeConstant(tensor, values.length);
 }
 
 function decodeConstant(tensor: RknnGraphTensor, count: number): RknnConstant | undefined {
