@@ -273,6 +273,18 @@ describe("convert() refuses", () => {
       "UNSUPPORTED",
       /^Cannot judge --algorithm mmse without rknn-toolkit2/,
     ],
+    [
+      "an emulation of mmse",
+      { ...judged, doQuant: true, algorithm: "mmse", emitOnnx: place("mmse.onnx") },
+      "UNSUPPORTED",
+      /mmse\.onnx": --algorithm mmse is not emulated; take normal or kl_divergence/,
+    ],
+    [
+      "two outputs of one name",
+      { emitOnnx: place("policy.rknn") },
+      "USAGE",
+      /^--emit-onnx and --output both name ".*policy\.rknn": an ONNX and a \.rknn need names/,
+    ],
     ["its own input as output", { output: dataset, dataset }, "CONFIG", /it is the input/],
   ];
   for (const [what, more, code, words] of flags) {

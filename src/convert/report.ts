@@ -125,7 +125,7 @@ export function failureOf(result: ConvertResult): string | undefined {
       ? ""
       : published.record.forced
         ? `; kept as ${shellWord(published.path)} all the same (--force)`
-        : `; kept as ${shellWord(published.path)}, nothing was written to ${shellWord(options.output)}`;
+        : `; kept as ${shellWord(published.path)}, not as ${shellWord(options.output)}`;
   const cure = cureOf(result);
   return `${problems.join("; ")}${kept}${cure === null ? "" : `; ${cure}`}`;
 }
