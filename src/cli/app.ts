@@ -4,20 +4,34 @@
  */
 
 import { cac, type CAC, type Command as CacCommand } from "cac";
-import { closest, distance } from "fastest-levenshtein";
 import * as v from "valibot";
 import { version } from "../../package.json" with { type: "json" };
 import { AssertionError } from "../base/assert.ts";
 import { ERROR_CODES, Lite3Error, quote } from "../base/errors.ts";
-import { complain, setQuiet } from "../base/log.ts";
-import { type Command, type CommandResult, flagName } from "./command.ts";
+import { complain, notice, setQuiet } from "../base/log.ts";
+import { type Command, type CommandResult, flagName, positionalsOf } from "./command.ts";
 import { printResult } from "./output.ts";
+import {
+  describeSources,
+  mergeSettings,
+  readSettings,
+  type Setting,
+  type Settings,
+  type Sources,
+} from "./settings.ts";
+import { showConfig } from "./show_config.ts";
 import { ABSENT, VERBS, type Verb } from "./verbs.ts";
-import { joinValues, spellSwitches } from "./words.ts";
+import { joinValues, nearest, spellSwitches, takeDenials } from "./words.ts";
+
+const CONFIG_FILE = {
+  name: "--config-file <yaml>",
+  help: "Flags not given (default: lite3rl.yaml, /etc/lite3rl/lite3rl.yaml); --no-config-file: none",
+};
 
 const GLOBAL_SWITCHES = {
   json: "Print one JSON document on stdout, everything else on stderr",
   quiet: "Print no progress and no notices",
+  showConfig: "Print what every flag is and where that comes from, and run nothing",
 } as const;
 
 /** Runs the program with the user's arguments; resolves to the exit status. */
@@ -31,9 +45,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function dispatch(given: string[], json: boolean): Promise<number> {
+async function dispatch(typed: string[], json: boolean): Promise<number> {
   // `lite3rl help export` is `lite3rl export --help`.
-  const argv = given[0] === "help" ? [...given.slice(1), "--help"] : given;
+  const argv = typed[0] === "help" ? [...typed.slice(1), "--help"] : typed;
   const word = argv.find((argument) => !argument.startsWith("-"));
   const wantsHelp = argv.includes("--help") || argv.includes("-h");
   if (word === undefined) {
@@ -56,7 +70,14 @@ async function dispatch(given: string[], json: boolean): Promise<number> {
     cli.outputHelp();
     return 0;
   }
-  const { positionals, flags } = readArguments(command, argv);
+  const given = gatherArguments(command, argv, process.env);
+  if (given.showConfig) {
+    checkGiven(command, given.settings);
+    print(showConfig(command, given.settings), json);
+    return 0;
+  }
+  const { positionals, flags } = checkArguments(command, given);
+  for (const line of describeSources(given.settings)) notice(line);
   const result = await command.run(positionals, flags as never, {
     announce: (announced) => print(announced, json),
   });
@@ -120,7 +141,8 @@ function createCli(loaded?: Command): CAC {
   cli.usage("<verb> [options]");
   cli.option("--help", "Show this help, or that of a verb");
   if (loaded === undefined) cli.option("--version", "Show the version");
-  for (const [name, help] of Object.entries(GLOBAL_SWITCHES)) cli.option(`--${name}`, help);
+  for (const [key, help] of Object.entries(GLOBAL_SWITCHES)) cli.option(flagName(key), help);
+  cli.option(CONFIG_FILE.name, CONFIG_FILE.help);
   for (const { name, summary } of VERBS) {
     if (name === loaded?.name) describe(cli, loaded);
     else if (loaded === undefined) cli.command(name, summary);
@@ -142,6 +164,8 @@ function describe(cli: CAC, command: Command): CacCommand {
   const { aliases } = VERBS.find(({ name }) => name === command.name) as Verb;
   const words = cli.command(`${command.name} ${command.positionals}`.trim(), command.summary);
   words.allowUnknownOptions();
+  // Defaults are the schemas': one of cac's would look like the user's own word.
+  words.ignoreOptionDefaultValue();
   const usage = [command.name, command.positionals, "[options]"].filter(Boolean).join(" ");
   words.usage(`${usage}\n\n  ${command.summary}`);
   for (const alias of aliases) {
@@ -157,19 +181,93 @@ function describe(cli: CAC, command: Command): CacCommand {
   return words;
 }
 
-/** What the user wrote for this verb, checked. After `--` everything is a positional. */
+interface GivenArguments {
+  /** The user's own words, with what the settings add behind them. */
+  readonly positionals: readonly string[];
+  readonly settings: Settings;
+  readonly showConfig: boolean;
+}
+
+/** What the user wrote for this verb, checked, without files and variables. */
 export function readArguments(
   command: Command,
   argv: readonly string[],
 ): { positionals: readonly string[]; flags: Record<string, unknown> } {
+  return checkArguments(command, gatherArguments(command, ["--no-config-file", ...argv], {}));
+}
+
+/** The command line, and what variables and files add. After `--` everything is a positional. */
+function gatherArguments(
+  command: Command,
+  argv: readonly string[],
+  env: Sources["env"],
+): GivenArguments {
   const cli = createCli(command);
-  const words = spellSwitches(command, argv);
+  const { words, denied } = takeDenials(command, spellSwitches(command, argv));
   const { args, options } = cli.parse(["bun", "lite3rl", ...words], { run: false });
-  const { "--": rest = [], ...given } = options;
   checkHaveValues(cli);
+  const { "--": rest = [], ...flags } = options;
+  checkFlagNames(command, flags);
+  const { json: _json, quiet: _quiet, showConfig: show, configFile, ...given } = flags;
+  const own = new Map(Object.entries(given).map(([key, value]) => [key, written(key, value)]));
+  const named = configFile === undefined ? undefined : String(configFile);
+  const isDenied = denied.includes("configFile");
+  const layers = readSettings(command, { env, configFile: isDenied ? false : named });
+  for (const key of denied.filter((name) => name !== "configFile")) {
+    checkDeniable(command, key, own, layers);
+    own.set(key, written(key, undefined));
+  }
   const positionals = [...args, ...(rest as string[])];
+  positionalsOf(command).forEach(({ name }, i) => {
+    if (i < positionals.length) own.set(name, { ...written(name, positionals[i]), name });
+  });
+  const settings = mergeSettings([own, ...layers], command.rivals);
+  return {
+    positionals: addPositionals(command, positionals, settings),
+    settings,
+    showConfig: show === true,
+  };
+}
+
+function written(key: string, value: unknown): Setting {
+  const subject = flagName(key);
+  const place = { source: "command line", origin: "command line" };
+  return { name: subject.slice(2), value, subject, ...place };
+}
+
+/** `--no-model` takes back what a file or variable says; without those it says nothing. */
+function checkDeniable(
+  command: Command,
+  key: string,
+  own: Settings,
+  layers: readonly Settings[],
+): void {
+  if (!own.has(key) && layers.some((layer) => layer.has(key))) return;
+  const name = flagName(key);
+  throw new Lite3Error("USAGE", `${name} needs a value: ${name} ${command.flags[key]?.value}`);
+}
+
+/** Positionals that were not written come from the settings, as far as those go. */
+function addPositionals(
+  command: Command,
+  found: readonly string[],
+  settings: Settings,
+): readonly string[] {
+  const all = [...found];
+  for (const { name } of positionalsOf(command).slice(found.length)) {
+    const setting = settings.get(name);
+    if (setting === undefined) break;
+    all.push(...[setting.value].flat().map(String));
+  }
+  return all;
+}
+
+function checkArguments(
+  command: Command,
+  { positionals, settings }: GivenArguments,
+): { positionals: readonly string[]; flags: Record<string, unknown> } {
   checkPositionals(command, positionals);
-  return { positionals, flags: checkFlags(command, given) };
+  return { positionals, flags: checkFlags(command, settings) };
 }
 
 function checkHaveValues(cli: CAC): void {
@@ -184,10 +282,11 @@ function checkHaveValues(cli: CAC): void {
 
 function checkPositionals(command: Command, found: readonly string[]): void {
   const wanted = command.positionals === "" ? [] : command.positionals.split(" ");
-  if (found.length === wanted.length) return;
+  const needed = wanted.filter((word) => word.startsWith("<"));
+  if (found.length >= needed.length && found.length <= wanted.length) return;
   const hint = `lite3rl ${command.example}`;
-  if (found.length < wanted.length) {
-    const missing = wanted.slice(found.length).join(" ");
+  if (found.length < needed.length) {
+    const missing = needed.slice(found.length).join(" ");
     throw new Lite3Error("USAGE", `${command.name} needs ${missing}, for example: ${hint}`);
   }
   const extra = found.slice(wanted.length).map(quote).join(", ");
@@ -198,36 +297,52 @@ function checkPositionals(command: Command, found: readonly string[]): void {
   );
 }
 
-/** One strictObject per verb: every flag has a meaning, none is ignored. */
-function checkFlags(command: Command, given: Record<string, unknown>): Record<string, unknown> {
-  const entries = Object.fromEntries(
-    Object.entries(command.flags).map(([key, { schema }]) => [key, schema]),
-  );
-  const switches = Object.fromEntries(
-    Object.keys(GLOBAL_SWITCHES).map((key) => [key, v.optional(v.boolean())]),
-  );
-  const known = [...Object.keys(entries), ...Object.keys(switches), "help"].map(flagName);
+/** Every flag has a meaning, none is ignored, and each is given once. */
+function checkFlagNames(command: Command, given: Record<string, unknown>): void {
+  const keys = [...Object.keys(command.flags), ...Object.keys(GLOBAL_SWITCHES), "configFile"];
+  const known = [...keys, "help"].map(flagName);
   for (const [key, value] of Object.entries(given)) {
     const name = flagName(key);
     if (!known.includes(name)) {
-      const written = value === false ? `--no-${name.slice(2)}` : name;
-      throw unknownFlag(key.length === 1 ? `-${key}` : written, command.name, known);
+      const word = value === false ? `--no-${name.slice(2)}` : name;
+      throw unknownFlag(key.length === 1 ? `-${key}` : word, command.name, known);
+    }
+    if (key in GLOBAL_SWITCHES && typeof value !== "boolean") {
+      throw new Lite3Error("USAGE", `${name} takes no value, got ${quote(value)}`);
     }
     if (Array.isArray(value)) {
       throw new Lite3Error("USAGE", `${name} was given ${value.length} times, it is taken once`);
     }
   }
-  const checked = v.safeParse(v.strictObject({ ...entries, ...switches }), given);
-  if (checked.success) return checked.output;
-  const [issue] = checked.issues;
-  const name = flagName(String(issue.path?.[0]?.key));
-  const example = `lite3rl ${command.example}`;
-  throw new Lite3Error(
-    "USAGE",
-    issue.input === undefined
-      ? `${command.name} needs ${name}, for example: ${example}`
-      : `${name} ${issue.message}`,
+}
+
+/** The flags' values with their defaults. A refusal says where the value stands. */
+function checkFlags(command: Command, settings: Settings): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(command.flags).flatMap(([key, { schema }]) => {
+      const setting = settings.get(key);
+      const checked = v.safeParse(schema, setting?.value);
+      if (checked.success) return checked.output === undefined ? [] : [[key, checked.output]];
+      if (setting?.value !== undefined) throw badValue(setting, checked.issues[0].message);
+      const example = `lite3rl ${command.example}`;
+      const message = `${command.name} needs ${flagName(key)}, for example: ${example}`;
+      throw new Lite3Error("USAGE", message);
+    }),
   );
+}
+
+/** As `checkFlags`, but what is not given is not missed. */
+function checkGiven(command: Command, settings: Settings): void {
+  for (const [key, { schema }] of Object.entries(command.flags)) {
+    const setting = settings.get(key);
+    if (setting?.value === undefined) continue;
+    const checked = v.safeParse(schema, setting.value);
+    if (!checked.success) throw badValue(setting, checked.issues[0].message);
+  }
+}
+
+function badValue({ source, subject }: Setting, message: string): Lite3Error {
+  return new Lite3Error(source === "command line" ? "USAGE" : "CONFIG", `${subject} ${message}`);
 }
 
 function unknownFlag(flag: string, verb: string, known: readonly string[]): Lite3Error {
@@ -235,10 +350,4 @@ function unknownFlag(flag: string, verb: string, known: readonly string[]): Lite
     "USAGE",
     `Unknown flag ${quote(flag)} for ${verb}${nearest(flag, known)}; see --help`,
   );
-}
-
-function nearest(word: string, known: readonly string[]): string {
-  const candidate = closest(word, known);
-  const near = distance(word, candidate) <= Math.max(2, word.length / 3);
-  return near ? `: did you mean ${candidate}?` : "";
 }

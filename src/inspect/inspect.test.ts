@@ -304,7 +304,7 @@ test("renderInspection() shows facts, layers and the command in a hundred column
   const shown = Bun.stripANSI(renderInspection(await inspect(path)));
   expect(shown.replaceAll(`${directory}/`, "").replace(`${sha256}`, "…")).toBe(
     [
-      "p.pt: torch checkpoint, 1456 bytes",
+      "p.pt: torch checkpoint, 1572 bytes",
       "sha256 …",
       "",
       "container   torch zip, 7 entries, pickle protocol 2, little-endian",

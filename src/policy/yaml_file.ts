@@ -3,17 +3,40 @@
  */
 
 import * as v from "valibot";
-import { parseDocument } from "yaml";
+import { type Document, LineCounter, type Node, parseDocument } from "yaml";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 
-/** Parses a YAML file. Python's tags, as Isaac Lab writes them, mean nothing here. */
-export function readYaml(path: string): unknown {
+export interface YamlDocument {
+  readonly document: Document.Parsed;
+  /** The line that a node begins in, from 1. */
+  lineOf(node: unknown): number;
+}
+
+/** Parses a YAML file to its nodes; aliases are not followed. */
+export function readYamlDocument(path: string): YamlDocument {
   const text = new TextDecoder().decode(readFile(path, LIMITS.configBytes));
-  const document = parseDocument(text, { logLevel: "error" });
+  const lines = new LineCounter();
+  const document = parse(path, text, lines);
   const [problem] = document.errors;
   if (problem !== undefined) throw refuse(path, firstLine(problem));
+  const lineOf = (node: unknown): number => lines.linePos((node as Node).range?.[0] ?? 0).line;
+  return { document, lineOf };
+}
+
+/** Nesting that exhausts the parser's stack is an error of the file like any other. */
+function parse(path: string, text: string, lineCounter: LineCounter): Document.Parsed {
+  try {
+    return parseDocument(text, { logLevel: "error", lineCounter });
+  } catch (error) {
+    throw refuse(path, firstLine(error as Error));
+  }
+}
+
+/** Parses a YAML file. Python's tags, as Isaac Lab writes them, mean nothing here. */
+export function readYaml(path: string): unknown {
+  const { document } = readYamlDocument(path);
   try {
     return document.toJS({ maxAliasCount: 100 });
   } catch (error) {
