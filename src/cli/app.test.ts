@@ -182,6 +182,8 @@ describe("lite3rl --version and --help", () => {
       VERBS.flatMap(({ name, aliases }) => aliases.map((alias) => [alias, name])),
     );
     expect(names).toEqual({
+      example_dummy_policy: "init",
+      example_generate_dummy_policy: "init",
       export_pt_to_onnx: "export",
       collect_calib_data: "collect",
       lite3_rknn_service: "serve",
