@@ -2,7 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { version } from "../../package.json" with { type: "json" };
 import { refusalOf } from "../base/refusal_fixture.ts";
-import { readArguments } from "./app.ts";
+import { readArguments } from "./arguments.ts";
 import { failed, run, runJson } from "./program_fixture.ts";
 import { VERBS } from "./verbs.ts";
 

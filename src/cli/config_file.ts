@@ -72,11 +72,10 @@ export function readConfigFile(
   settables: ReadonlyMap<string, Settable>,
 ): { readonly section: Settings; readonly shared: Settings } {
   const yaml = readYamlDocument(path);
-  const { contents, warnings } = yaml.document;
+  const { contents } = yaml.document;
   const at = (node: unknown): string => `Cannot use ${quote(`${path}:${yaml.lineOf(node)}`)}:`;
   const context: Context = { path, yaml, at };
-  const [warning] = warnings;
-  if (warning !== undefined) throw refuse(`Cannot use ${quote(path)}:`, warning.message);
+  if (yaml.warning !== undefined) throw refuse(`Cannot use ${quote(path)}:`, yaml.warning);
   let section: Settings = new Map();
   const shared = new Map<string, Setting>();
   if (contents === null || (isScalar(contents) && contents.value === null)) {
@@ -97,7 +96,8 @@ export function readConfigFile(
     } else {
       const hint =
         settable === undefined
-          ? nearest(name, [...verbs, ...SHARED_KEYS])
+          ? nearest(name, [...verbs, ...SHARED_KEYS]) ||
+            `, need a verb, or one of ${SHARED_KEYS.join(", ")}`
           : `: it belongs to one verb, write it under ${verb}`;
       throw refuse(at(key), `unknown key ${quote(name)}${hint}`);
     }
