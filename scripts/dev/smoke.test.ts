@@ -25,6 +25,8 @@ beforeAll(() => {
     join(directory, ".env"),
     "LITE3RL_HOSTILE=1\nNODE_OPTIONS=--require=./hostile.ts\n",
   );
+  // What the user's verbs obey must not reach the service that the demo starts.
+  writeFileSync(join(directory, "lite3rl.yaml"), "serve: {tcp: true, warmup: 0}\n");
   writeFileSync(
     join(directory, "hostile.ts"),
     `require("node:fs").writeFileSync("canary", "was here"); process.exit(66);\n`,
@@ -80,6 +82,20 @@ describe.skipIf(!isBuilt)("the built binaries", () => {
 
   test.skipIf(process.arch !== "x64")("x64 runs the demo from a hostile directory", () => {
     checkDemo(run([BINARIES.x64, "demo", "--json"], { cwd: directory }));
+  });
+
+  test.skipIf(process.arch !== "x64")("x64 makes a project and runs verbs without flags", () => {
+    const lite3rl = (cwd: string, ...words: string[]): Ran =>
+      run([BINARIES.x64, ...words, "--quiet"], { cwd });
+    const project = join(directory, "project");
+    const ran = [
+      lite3rl(directory, "init", "project"),
+      lite3rl(project, "export"),
+      lite3rl(project, "parity", "--no-dataset"),
+    ];
+    expect(ran.map(({ status, stderr }) => ({ status, stderr }))).toEqual(
+      ran.map(() => ({ status: 0, stderr: "" })),
+    );
   });
 
   testWith("qemu")(

@@ -2,6 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { Lite3Error } from "../base/errors.ts";
+import { createRandom } from "../base/random.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { findConfigFiles, readConfigFile } from "./config_file.ts";
 import { settablesOf } from "./settings.ts";
@@ -112,9 +114,17 @@ agent: {connect: "unix:/tmp/x.sock", model: /abs.onnx}
   });
 });
 
+const SETTINGS = `obs-stats: s.npz
+env: lite3
+serve:
+  model: "build/policy.onnx"
+  warmup: 16
+  tcp: 127.0.0.1:80
+agent: {fast: true, command: [0.5, 0, 0]}
+`;
+
 const AT_TOP =
-  "need a verb, or one of " +
-  "model, obs-stats, env, dataset, start, rate, seed, target, toolkit, python";
+  "need a verb, or one of model, obs-stats, env, dataset, start, rate, seed, target, python";
 
 /** YAML for `serve` → the line, and what is said of it. */
 const REFUSED: Record<string, readonly [yaml: string, line: number, message: string]> = {
@@ -139,6 +149,11 @@ const REFUSED: Record<string, readonly [yaml: string, line: number, message: str
     "serve: {insecure-network: 1}",
     1,
     'serve.insecure-network needs true or false, got "1"',
+  ],
+  "control characters": [
+    'serve: {model: "a\\0b"}',
+    1,
+    "serve.model needs a value without control characters",
   ],
   "a mapping for a value": [
     "serve: {model: {a: 1}}",
@@ -206,6 +221,24 @@ describe("readConfigFile() refuses", () => {
     }
     expect(codes).toEqual(["CONFIG", "CONFIG", "CONFIG", "TOO_LARGE"]);
   }, 20_000);
+});
+
+test("readConfigFile() gives settings or CONFIG for a file with any byte changed", async () => {
+  const random = createRandom(7);
+  const outcomes: Record<string, number> = { taken: 0, CONFIG: 0 };
+  for (let i = 0; i < 400; i++) {
+    const bytes = Buffer.from(SETTINGS);
+    bytes[Math.floor(random.between(0, bytes.length))] = Math.floor(random.between(0, 256));
+    try {
+      await read("serve", bytes.toString("latin1"));
+      outcomes.taken!++;
+    } catch (error) {
+      if (!(error instanceof Lite3Error)) throw error;
+      outcomes[error.code] = (outcomes[error.code] ?? 0) + 1;
+    }
+  }
+  expect(outcomes).toEqual({ taken: expect.any(Number), CONFIG: expect.any(Number) });
+  expect([outcomes.taken! > 50, outcomes.CONFIG! > 50]).toEqual([true, true]);
 });
 
 describe("findConfigFiles()", () => {

@@ -32,7 +32,6 @@ export const SHARED_KEYS = [
   "rate",
   "seed",
   "target",
-  "toolkit",
   "python",
 ] as const;
 
@@ -159,7 +158,10 @@ function readSetting(
   const directory = dirname(path);
   const scalar = (item: unknown): string | number | boolean => {
     const value = isScalar(item) ? item.value : undefined;
-    if (typeof value === "string") return place(directory, value, isPath);
+    if (typeof value === "string") {
+      if (/\p{Cc}/u.test(value)) throw refuse(subject, "needs a value without control characters");
+      return place(directory, value, isPath);
+    }
     if (typeof value === "number" || typeof value === "boolean") return value;
     const found = value === null ? "nothing" : "an alias or a mapping";
     throw refuse(subject, `needs a value, got ${found}`);
@@ -186,6 +188,6 @@ function readSetting(
 function place(directory: string, value: string, isPath: boolean): string {
   if (directory === "." || isAbsolute(value)) return value;
   const placed = join(directory, value);
-  const isFile = (): boolean => statSync(placed, { throwIfNoEntry: false })?.isFile() ?? false;
+  const isFile = (): boolean => existsSync(placed) && statSync(placed).isFile();
   return isPath || /^\.\.?\//.test(value) || isFile() ? placed : value;
 }

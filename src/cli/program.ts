@@ -9,7 +9,7 @@ import { VERBS, type Verb } from "./verbs.ts";
 
 const CONFIG_FILE = {
   name: "--config-file <yaml>",
-  help: "Flags not given (default: lite3rl.yaml, /etc/lite3rl/lite3rl.yaml); --no-config-file: none",
+  help: "Where flags not given come from (default: lite3rl.yaml); --no-config-file: nowhere",
 };
 
 /** Switches of every verb. */

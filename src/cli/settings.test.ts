@@ -87,7 +87,7 @@ const layer = (source: string, values: Record<string, unknown>): Settings =>
   );
 
 describe("mergeSettings()", () => {
-  test("takes each value from the strongest layer that has it, and no default takes it back", () => {
+  test("takes each value from the strongest layer, which may take it back", () => {
     const layers = [
       layer("command line", { a: 1, denied: undefined }),
       layer("environment", { a: 2, b: 2 }),

@@ -36,7 +36,7 @@ export function projectSettings(sizes: ActorSizes, origin: string): string {
     ? "env: lite3 # the built-in robot; or yours: module.path:function, ./my_env.ts"
     : `# The built-in env is ${LITE3.observationSize} -> ${LITE3.actionSize}, this policy is ` +
       `${observationSize} -> ${actionSize}: name your own\n# env: module.path:function`;
-  return `# What lite3rl's verbs are told when a flag is not given: lite3rl VERB --show-config prints it.
+  return `# What lite3rl's verbs do when a flag is not given; lite3rl VERB --show-config prints it.
 # A section is a verb, its keys are the verb's flags and arguments; paths start at this file.
 # Flags come first, then LITE3RL_<FLAG> and LITE3RL_<VERB>_<FLAG>, then this file.
 # The policy: ${origin}.
