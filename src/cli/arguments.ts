@@ -119,7 +119,8 @@ function checkHaveValues(cli: CAC): void {
 function checkPositionals(command: Command, found: readonly string[]): void {
   const wanted = command.positionals === "" ? [] : command.positionals.split(" ");
   const needed = wanted.filter((word) => word.startsWith("<"));
-  if (found.length >= needed.length && found.length <= wanted.length) return;
+  const isOpen = wanted.at(-1)?.includes("...") === true;
+  if (found.length >= needed.length && (isOpen || found.length <= wanted.length)) return;
   const hint = `lite3rl ${command.example}`;
   if (found.length < needed.length) {
     const missing = needed.slice(found.length).join(" ");

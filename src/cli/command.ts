@@ -40,13 +40,19 @@ export interface CommandContext {
 
 export interface Command<F extends Flags = Flags> {
   readonly name: string;
-  /** Positional arguments as cac writes them: `<checkpoint>`, `<a> <b>`, `[dir]`, or nothing. */
+  /**
+   * Positional arguments as cac writes them: `<checkpoint>`, `<a> <b>`, nothing, or `[...sets]`
+   * for any number.
+   */
   readonly positionals: string;
   readonly summary: string;
   /** Keys in camelCase; `dynamicBatch` is `--dynamic-batch`. */
   readonly flags: F;
-  /** Flags that exclude each other: the one on the command line displaces the other in a file. */
-  readonly rivals?: readonly (readonly [Extract<keyof F, string>, Extract<keyof F, string>])[];
+  /**
+   * Flags (or positionals, by name) that exclude each other: the one on the command line displaces
+   * the other in a file.
+   */
+  readonly rivals?: readonly (readonly [string, string])[];
   /** A line that can be run as it stands, without the program's name. */
   readonly example: string;
   run(

@@ -54,7 +54,7 @@ export: # inputs/policy.pt -> build/policy.onnx
   output: build/policy.onnx
 
 collect: # -> build/calib_obs.npy
-  policy: build/policy.onnx # or random, stand, example_dummy_policy:RandomPolicy
+  policy: build/policy.onnx # with --no-obs-stats also random, example_dummy_policy:RandomPolicy
   samples: 2048 # 1000 to 4000 are usual
   output: build/calib_obs.npy
 
