@@ -84,6 +84,15 @@ describe.skipIf(!isBuilt)("the built binaries", () => {
     checkDemo(run([BINARIES.x64, "demo", "--json"], { cwd: directory }));
   });
 
+  testWith("qemu")(
+    "aarch64 runs the demo from a hostile directory, and walks the same trajectory",
+    () => {
+      const command = asAarch64(findTool("qemu") ?? "", [BINARIES.arm64, "demo", "--json"]);
+      checkDemo(run(command, { cwd: directory, env: AARCH64_ENV }));
+    },
+    600_000,
+  );
+
   test.skipIf(process.arch !== "x64")("x64 makes a project and runs verbs without flags", () => {
     const lite3rl = (cwd: string, ...words: string[]): Ran =>
       run([BINARIES.x64, ...words, "--quiet"], { cwd });
@@ -97,13 +106,4 @@ describe.skipIf(!isBuilt)("the built binaries", () => {
       ran.map(() => ({ status: 0, stderr: "" })),
     );
   });
-
-  testWith("qemu")(
-    "aarch64 runs the demo from a hostile directory, and walks the same trajectory",
-    () => {
-      const command = asAarch64(findTool("qemu") ?? "", [BINARIES.arm64, "demo", "--json"]);
-      checkDemo(run(command, { cwd: directory, env: AARCH64_ENV }));
-    },
-    600_000,
-  );
 });
