@@ -116,11 +116,12 @@ function checkHaveValues(cli: CAC): void {
   }
 }
 
+/** `<x>` must be there, `[x]` may be, `[...x]` takes all that follow. */
 function checkPositionals(command: Command, found: readonly string[]): void {
   const wanted = command.positionals === "" ? [] : command.positionals.split(" ");
   const needed = wanted.filter((word) => word.startsWith("<"));
-  const isOpen = wanted.at(-1)?.includes("...") === true;
-  if (found.length >= needed.length && (isOpen || found.length <= wanted.length)) return;
+  const most = wanted.some((word) => word.startsWith("[...")) ? Infinity : wanted.length;
+  if (found.length >= needed.length && found.length <= most) return;
   const hint = `lite3rl ${command.example}`;
   if (found.length < needed.length) {
     const missing = needed.slice(found.length).join(" ");
