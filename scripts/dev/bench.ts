@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRandom } from "../../src/base/random.ts";
-import { writeStateDict } from "../../src/formats/torch_fixture.ts";
+import { writeStateDict } from "../../src/formats/torch_writer.ts";
 import { RawClient } from "../../src/wire/client.ts";
 import build from "./build.ts";
 import { BINARIES, NATIVE_BINARY, ROOT, run } from "./project.ts";

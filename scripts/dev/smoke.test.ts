@@ -25,6 +25,8 @@ beforeAll(() => {
     join(directory, ".env"),
     "LITE3RL_HOSTILE=1\nNODE_OPTIONS=--require=./hostile.ts\n",
   );
+  // What the user's verbs obey must not reach the service that the demo starts.
+  writeFileSync(join(directory, "lite3rl.yaml"), "serve: {tcp: true, warmup: 0}\n");
   writeFileSync(
     join(directory, "hostile.ts"),
     `require("node:fs").writeFileSync("canary", "was here"); process.exit(66);\n`,
@@ -90,4 +92,18 @@ describe.skipIf(!isBuilt)("the built binaries", () => {
     },
     600_000,
   );
+
+  test.skipIf(process.arch !== "x64")("x64 makes a project and runs verbs without flags", () => {
+    const lite3rl = (cwd: string, ...words: string[]): Ran =>
+      run([BINARIES.x64, ...words, "--quiet"], { cwd });
+    const project = join(directory, "project");
+    const ran = [
+      lite3rl(directory, "init", "project"),
+      lite3rl(project, "export"),
+      lite3rl(project, "parity", "--no-dataset"),
+    ];
+    expect(ran.map(({ status, stderr }) => ({ status, stderr }))).toEqual(
+      ran.map(() => ({ status: 0, stderr: "" })),
+    );
+  });
 });

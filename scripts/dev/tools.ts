@@ -25,6 +25,8 @@ export const TOOLS = {
     install(["qemu-user-static", "libc6-arm64-cross"]) ??
     hasQemu() ??
     notThere("qemu"),
+  /** Python with torch for the CPU: Debian's, since that of PyPI brings gigabytes of CUDA. */
+  torch: () => hasTorch() ?? install(["python3-torch"]) ?? hasTorch() ?? notThere("torch"),
   chromium: () =>
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
 } as const satisfies Record<string, () => Tool | undefined>;
@@ -53,6 +55,15 @@ function notThere(program: string): Tool {
 
 function hasQemu(): Tool | undefined {
   return existsSync(join(AARCH64_LIBRARIES, "lib")) ? onPath("qemu-aarch64-static") : undefined;
+}
+
+/** The first Python that can import torch: the system's may hide behind another on PATH. */
+function hasTorch(): Tool | undefined {
+  const pythons = ["python3", "/usr/bin/python3"].map((name) => Bun.which(name));
+  const path = pythons.find(
+    (python) => python !== null && run([python, "-I", "-c", "import torch"]).status === 0,
+  );
+  return path ? { path } : undefined;
 }
 
 let updated = false;

@@ -92,6 +92,11 @@ export default defineCommand({
       schema: v.optional(durationValue(), "2s"),
     },
   },
+  rivals: [
+    ["model", "connect"],
+    ["obsStats", "connect"],
+    ["steps", "duration"],
+  ],
   async run(_positionals, flags) {
     checkSource(flags.model, flags.connect, flags.obsStats);
     if (flags.steps !== undefined && flags.duration !== undefined) {

@@ -45,6 +45,8 @@ export const LIMITS = {
   vectorWidth: 65_536,
   /** Files of one directory that `inspect` opens: a training run leaves some hundred. */
   inspectEntries: 1_000,
+  /** Weights of a policy that `init` generates: 64 MiB; the NPU's policies have some 200,000. */
+  generatedParameters: 1 << 24,
   /** Connections one service holds: each costs two buffers and a file descriptor. */
   connections: 1_024,
   /** `sun_path` holds 108 bytes with its terminating zero (unix(7)). */

@@ -2,7 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { version } from "../../package.json" with { type: "json" };
 import { refusalOf } from "../base/refusal_fixture.ts";
-import { readArguments } from "./app.ts";
+import { readArguments } from "./arguments.ts";
 import { failed, run, runJson } from "./program_fixture.ts";
 import { VERBS } from "./verbs.ts";
 
@@ -182,6 +182,8 @@ describe("lite3rl --version and --help", () => {
       VERBS.flatMap(({ name, aliases }) => aliases.map((alias) => [alias, name])),
     );
     expect(names).toEqual({
+      example_dummy_policy: "init",
+      example_generate_dummy_policy: "init",
       export_pt_to_onnx: "export",
       collect_calib_data: "collect",
       lite3_rknn_service: "serve",

@@ -40,11 +40,19 @@ export interface CommandContext {
 
 export interface Command<F extends Flags = Flags> {
   readonly name: string;
-  /** Positional arguments as cac writes them: `<checkpoint>`, `<a> <b>`, or nothing. */
+  /**
+   * Positional arguments as cac writes them: `<checkpoint>`, `<a> <b>`, nothing, or `[...sets]`
+   * for any number.
+   */
   readonly positionals: string;
   readonly summary: string;
   /** Keys in camelCase; `dynamicBatch` is `--dynamic-batch`. */
   readonly flags: F;
+  /**
+   * Flags (or positionals, by name) that exclude each other: the one on the command line displaces
+   * the other in a file.
+   */
+  readonly rivals?: readonly (readonly [string, string])[];
   /** A line that can be run as it stands, without the program's name. */
   readonly example: string;
   run(
@@ -64,6 +72,26 @@ export function flagName(key: string): string {
   return `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
+export interface Positional {
+  readonly name: string;
+  readonly isVariadic: boolean;
+}
+
+/** `<a> [...rest]` → its names. */
+export function positionalsOf({ positionals }: Pick<Command, "positionals">): Positional[] {
+  const words = positionals.split(" ").filter(Boolean);
+  return words.map((word) => ({
+    name: word.replaceAll(/[<>[\].]/g, ""),
+    isVariadic: word.includes("..."),
+  }));
+}
+
+/** Does the flag take a file's name? Those of a configuration file are relative to it. */
+export function takesPath(schema: v.GenericSchema): boolean {
+  const inner = "wrapped" in schema ? (schema.wrapped as v.GenericSchema) : schema;
+  return v.getMetadata(inner).isPath === true;
+}
+
 const received = (issue: v.BaseIssue<unknown>): string =>
   issue.input === undefined ? "nothing" : issue.received;
 
@@ -76,6 +104,7 @@ export const pathValue = (): v.GenericSchema<unknown, string> =>
         : `needs a path, got ${received(issue)}`,
     ),
     v.nonEmpty("needs a path, got an empty one"),
+    v.metadata({ isPath: true }),
   );
 
 export const textValue = (what: string): v.GenericSchema<unknown, string> =>

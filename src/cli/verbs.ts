@@ -16,11 +16,15 @@ export interface Verb {
 export const ABSENT: Readonly<Record<string, string>> = {
   convert: "it does not convert to .rknn, serve and parity run the .onnx",
   convert_to_rknn: "it does not convert to .rknn, serve and parity run the .onnx",
-  example_dummy_policy: "use lite3rl collect --policy random",
-  example_generate_dummy_policy: "lite3rl demo brings a policy, in lite3rl-demo/policy.pt",
 };
 
 export const VERBS: readonly Verb[] = [
+  {
+    name: "init",
+    aliases: ["example_dummy_policy", "example_generate_dummy_policy"],
+    summary: "Make a project: the blueprint's examples, with which the verbs run without flags",
+    load: async () => (await import("../init/command.ts")).default,
+  },
   {
     name: "export",
     aliases: ["export_pt_to_onnx"],

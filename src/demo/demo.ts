@@ -21,7 +21,7 @@ import { compareSides, type ParityResult } from "../parity/compare_sides.ts";
 import type { DemoStage } from "../report/demo_page.ts";
 import { createPolicy } from "../runtime/policy.ts";
 import { openRemote } from "../runtime/remote.ts";
-import { unpackDemoPolicy } from "./assets.ts";
+import { unpackDemoPolicy } from "../policy/demo_policy.ts";
 import { type ServiceProcess, startService } from "./service_process.ts";
 
 /** The walk: policy time, command, and what counts as having walked. */

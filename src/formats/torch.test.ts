@@ -17,13 +17,8 @@ import {
 } from "./pickle_fixture.ts";
 import { toFloat32 } from "./tensor.ts";
 import { type TorchFile, type TorchTensor, type TorchValue, readTorch } from "./torch.ts";
-import {
-  type TensorParts,
-  bytesOf,
-  tensorCode,
-  writeStateDict,
-  writeTorch,
-} from "./torch_fixture.ts";
+import { type TensorParts, bytesOf, tensorCode, writeTorch } from "./torch_fixture.ts";
+import { writeStateDict } from "./torch_writer.ts";
 import { writeZip } from "./zip.ts";
 
 const FLOATS = Float32Array.of(0, 1, 2, 3, 4, 5);
