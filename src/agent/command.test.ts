@@ -61,6 +61,8 @@ describe("agent --json", () => {
         steps: 60,
         durationS: 1.2,
         rateHz: 50,
+        totalReward: number,
+        restarts: 0,
         command: [-0.3, 0.1, 0],
         velocity: vector,
         velocityError: vector,
