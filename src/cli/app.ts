@@ -184,7 +184,7 @@ function checkHaveValues(cli: CAC): void {
 
 function checkPositionals(command: Command, found: readonly string[]): void {
   const wanted = command.positionals === "" ? [] : command.positionals.split(" ");
-  if (found.length === wanted.length) return;
+  if (found.length === wanted.length || wanted.at(-1)?.startsWith("[...") === true) return;
   const hint = `lite3rl ${command.example}`;
   if (found.length < wanted.length) {
     const missing = wanted.slice(found.length).join(" ");

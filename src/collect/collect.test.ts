@@ -64,14 +64,20 @@ describe("collect()", () => {
     expect(result).toEqual({
       output: asked.output,
       samples: 40,
+      chosenFrom: 40,
       observationSize: 45,
       obsStats: null,
       policy: "the default pose held",
       environment: "lite3",
+      sets: [],
       episodes: 1,
       falls: 0,
       seed: 3,
-      coverage: termCoverage(columnStatistics(data, 45), terms),
+      coverage: termCoverage(data, 45, terms),
+      duplicates: 0,
+      commands: { covered: 1, cells: 65, standing: 0 },
+      terrains: { covered: ["flat"], of: ["flat", "step"] },
+      ranges: { doublings: [], enoughFrom: null },
       seconds: expect.any(Number),
     });
   });
@@ -240,7 +246,7 @@ describe("collect, the verb", () => {
       json: { output, samples: 10, observationSize: 45, episodes: 1, falls: 0, seed: 0 },
     });
     const [head, ...lines] = asText.stdout.trimEnd().split("\n");
-    expect(head).toMatch(/^term +size +min +max +std +constant columns$/);
+    expect(head).toMatch(/^term +size +min +max +std +constant +saturated +outliers +values$/);
     expect(lines.slice(0, 6).map((line) => line.split(" ")[0])).toEqual([
       "base_angular_velocity",
       "projected_gravity",
@@ -250,7 +256,7 @@ describe("collect, the verb", () => {
       "last_action",
     ]);
     expect(lines.at(-1)).toMatch(
-      /^\S+\.npy: 10 observations of 45 numbers from 1 episodes \(the default pose held, 0 falls\)/,
+      /^\S+\.npy: 10 observations of 45 numbers from 1 episode \(the default pose held, 0 falls\)/,
     );
   });
 });

@@ -40,7 +40,7 @@ function counting(controlPeriodMs: number, fallAfter = Infinity): Environment & 
         reward: 0,
         terminated,
         truncated: false,
-        info: { timeS: 0 },
+        info: terminated ? { timeS: 0, ending: "it fell" } : { timeS: 0 },
       };
     },
     setCommand: (command) => void commands.push(command),

@@ -98,6 +98,14 @@ export function isBuiltIn(spec: string): boolean {
   return ENVIRONMENTS.some((name) => spec === name || spec.startsWith(`${name}:`));
 }
 
+/** The terrain of a built-in environment, of those it has; undefined for one of the user's. */
+export function terrainsOf(
+  spec: string,
+): { readonly covered: readonly string[]; readonly of: readonly string[] } | undefined {
+  if (!isBuiltIn(spec)) return undefined;
+  return { covered: [parseEnvironmentSpec(spec).kind], of: TERRAINS };
+}
+
 /** The checking half of `openEnvironment`, which loads nothing. */
 export function parseEnvironmentSpec(spec: string): Terrain {
   const [name, settings] = splitOnce(spec, ":");
