@@ -197,6 +197,9 @@ function check<S extends v.GenericSchema>(
   if (checked.success) return checked.output;
   const [issue] = checked.issues;
   const path = v.getDotPath(issue);
+  if (path !== null && issue.input === undefined) {
+    throw programError(action, `${what} has no ${quote(path)}`);
+  }
   const found = `is ${issue.received}, need ${issue.expected ?? "another value"}`;
   throw programError(action, path === null ? `${what} ${found}` : `${path} of ${what} ${found}`);
 }

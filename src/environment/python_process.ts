@@ -98,6 +98,7 @@ export function startPython(options: ProgramOptions): PythonProcess {
   const [channel, theirChannel] = socketPair();
   const [faults, theirFaults] = socketPair();
   const child = Bun.spawn([python, "-u", "-c", SCRIPT], {
+    env: process.env,
     // What is printed goes to stderr: stdout has the result of lite3rl alone.
     stdio: ["ignore", 2, "inherit", theirChannel, theirFaults],
     detached: true,
