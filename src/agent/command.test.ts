@@ -110,6 +110,56 @@ describe("agent --json", () => {
     expect({ status, json }).toMatchObject({ status: 0, json: { steps: 512, falls: 0 } });
   });
 
+  test("runs in an environment of the user's, and reports what that tells", async () => {
+    const env = join(directory, "my_env.ts");
+    writeFileSync(
+      env,
+      `export default class {
+        observationSize = 45;
+        actionSize = 12;
+        controlPeriodMs = 10;
+        #steps = 0;
+        reset(seed: number) { console.log("seed", seed); return new Float32Array(45); }
+        step() {
+          this.#steps++;
+          const observation = new Float32Array(45);
+          const truncated = this.#steps % 8 === 0;
+          return { observation, reward: 0.5, terminated: false, truncated };
+        }
+      }`,
+    );
+    const ran = await runJson([
+      "agent",
+      "--connect",
+      `unix:${socket}`,
+      "--env",
+      env,
+      "--steps",
+      "20",
+    ]);
+    expect(ran).toEqual({
+      status: 0,
+      stderr: "seed 0\nseed 1\nseed 2\n",
+      json: {
+        falls: 0,
+        ending: null,
+        steps: 20,
+        durationS: 0.2,
+        rateHz: 100,
+        totalReward: 10,
+        restarts: 2,
+        overruns: number,
+        latencyUs: { p50: number, p99: number, max: number },
+        requestedSteps: 20,
+        realTime: true,
+        environment: env,
+        seed: 0,
+        backend: "remote",
+        evidence: "unstated",
+      },
+    });
+  });
+
   test("exits with 1 when the robot falls", async () => {
     const falling = constantModel("falling.onnx", 45, -6);
     expect(await runJson(["agent", "--model", falling, "--fast"])).toMatchObject({

@@ -129,7 +129,10 @@ async function record(options: CollectOptions, stats: StatsPlace): Promise<Sourc
   const { env, policy, samples, stratify, output, seed } = options;
   const { oversample = stratify === undefined ? 1 : STRATIFY_FROM } = options;
   if (policy === undefined) {
-    throw new Lite3Error("USAGE", "collect needs --policy, or recorded sets to take instead");
+    throw new Lite3Error(
+      "USAGE",
+      "collect needs --policy, or recorded sets instead, for example: lite3rl collect --policy random",
+    );
   }
   const { start, rateHz, program = PROGRAM_DEFAULTS } = options;
   using environment = await openEnvironment(env, { start, rateHz, seed, program });
