@@ -86,9 +86,10 @@ describe.skipIf(!isBuilt)("the built binaries", () => {
   test.skipIf(process.arch !== "x64")("x64 runs the user's TypeScript, and nothing else", () => {
     writeFileSync(
       join(directory, "my_env.ts"),
-      `import { width } from "./sizes.ts";
+      `import { LITE3_CONTRACT } from "lite3rl";
+      import { width } from "./sizes.ts";
       enum Way { On = 1 }
-      console.log("printed");
+      console.log(LITE3_CONTRACT.robot);
       export default class {
         observationSize = width; actionSize = 1;
         reset(seed: number): number[] { return [seed, Way.On]; }
@@ -101,7 +102,7 @@ describe.skipIf(!isBuilt)("the built binaries", () => {
     writeFileSync(join(directory, "sizes.ts"), "export const width: number = 2;");
     const words = ["--env", "./my_env.ts", "--policy", "./my_env.ts:policy", "--samples", "5"];
     const ran = run([BINARIES.x64, "collect", "--json", ...words], { cwd: directory });
-    expect({ status: ran.status, stderr: ran.stderr }).toEqual({ status: 0, stderr: "printed\n" });
+    expect({ status: ran.status, stderr: ran.stderr }).toEqual({ status: 0, stderr: "lite3\n" });
     const { data } = readNpy(readFileSync(join(directory, "calib_obs.npy")));
     expect([...(data as Float32Array)]).toEqual([0, 1, 1, 0, 2, 0, 3, 0, 4, 0]);
     expect(existsSync(join(directory, "canary"))).toBe(false);

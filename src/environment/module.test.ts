@@ -93,6 +93,20 @@ describe("openEnvironment() of a TypeScript module", () => {
     expect(lines).toEqual(["made 1"]);
   });
 
+  test("gives the module lite3rl's own environment to wrap", async () => {
+    const path = module(`
+      import { createLite3, LITE3_CONTRACT } from "lite3rl";
+      export default async () => {
+        const lite3 = await createLite3({ terrain: { kind: "step", heightM: 0.05 } });
+        return Object.assign(lite3, { setCommand() {}, pose: LITE3_CONTRACT.defaultPose });
+      };`);
+    using environment = await openEnvironment(path);
+    await environment.reset(1);
+    const { observation, info } = await environment.step(new Float32Array(12));
+    expect([observation.length, environment.controlPeriodMs, info.timeS]).toEqual([45, 20, 0.02]);
+    expect(info.position?.[2]).toBeCloseTo(0.33, 1);
+  });
+
   const unusable: Record<string, [text: string, code: string, reason: string]> = {
     "no default export": [
       "export const walk = 1;",

@@ -11,6 +11,7 @@ import { LIMITS } from "../base/limits.ts";
 import { consoleToStderr } from "../base/log.ts";
 import type { Environment, StepInfo } from "./environment.ts";
 import { checkFinite, checkTerms, controlPeriod } from "./foreign.ts";
+import { offerModuleApi } from "./module_api.ts";
 import { type ModuleProgram, type ProgramOptions, programError } from "./program.ts";
 
 const width = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LIMITS.vectorWidth));
@@ -119,6 +120,7 @@ export async function openModuleEnvironment(
 export async function loadExport(action: string, { path, name }: ModuleProgram): Promise<unknown> {
   if (!existsSync(path)) throw new Lite3Error("NOT_FOUND", `${action}: there is no such file`);
   consoleToStderr();
+  offerModuleApi();
   const exports = (await import(resolve(path))) as Record<string, unknown>;
   const wanted = name ?? "default";
   if (wanted in exports) return exports[wanted];
