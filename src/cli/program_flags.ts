@@ -7,7 +7,7 @@ import { PROGRAM_DEFAULTS, type ProgramOptions } from "../environment/program.ts
 import { durationValue, pathValue, switchValue } from "./command.ts";
 
 export const ENVIRONMENT_HELP =
-  "lite3, lite3:terrain=step,height=0.1, or yours: module.path:function, ./my_env.ts (default: lite3)";
+  "lite3, lite3:terrain=step,height=0.1, module.path:function or ./my_env.ts (default: lite3)";
 
 export const PROGRAM_FLAGS = {
   python: {

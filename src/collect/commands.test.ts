@@ -21,7 +21,7 @@ test("commandCells() bins over the set's range, and keeps standing still apart",
   expect(commandCoverage(cells)).toEqual({ covered: 4, cells: 5, standing: 0.25 });
 });
 
-test("commandCells() bins over ranges that are known, and takes what lies beyond to the edge", () => {
+test("commandCells() bins over known ranges, and takes what lies beyond to the edge", () => {
   const ranges = [
     [-0.5, 0.5],
     [-1, 1],

@@ -21,9 +21,9 @@ export interface StatsPlace {
 }
 
 /**
- * A model that may need statistics reads `--obs-stats`, as in serve and agent. For any
- * other policy, a model with its normalizer folded in and recorded sets there is nothing to read: the statistics of
- * the samples are written there, and again over what this verb wrote before.
+ * A model that may need statistics reads `--obs-stats`, as in serve and agent. For any other
+ * policy, a model with its normalizer folded in, and recorded sets there is nothing to read: the
+ * statistics of the samples are written there, and again over what this verb wrote before.
  */
 export async function placeStats(
   path: string | undefined,

@@ -74,7 +74,9 @@ describe("openActor() of a Python policy", () => {
   });
 
   const unusable: Record<string, string> = {
-    Mute: `Cannot open policy "${programs}:Mute": Mute has no act(observation), predict or __call__`,
+    Mute:
+      `Cannot open policy "${programs}:Mute": Mute has no act(observation), predict or ` +
+      "__call__",
     Strange:
       `Cannot open policy "${programs}:Strange": it needs robot, gait, terrain, which nobody ` +
       "gives; take (), (action_space) or (obs_dim, act_dim)",

@@ -48,36 +48,33 @@ export async function rollOut(
   let step = 0;
   let observation = new Float32Array(width);
   let over = true;
-  let sample = 0;
-  const act = async (): Promise<void> => {
-    const isNewEpisode = over || step === stepsPer(EPISODE_S);
-    if (isNewEpisode || step % stepsPer(COMMAND_S) === 0) {
-      await environment.setCommand?.(drawCommand(random));
-    }
-    if (isNewEpisode) {
-      observation = Float32Array.from(await environment.reset(seed + episodes));
-      await actor.reset?.();
-      episodes++;
-      step = 0;
-    }
-    observations.set(observation, sample * width);
-    sample++;
-    await actor.act(observation, action);
-    const result = await environment.step(action);
-    observation.set(result.observation);
-    over = result.terminated || result.truncated;
-    falls += Number(result.terminated && result.info.ending !== undefined);
-    step++;
-  };
+  let seen = 0;
   try {
-    while (sample < samples) {
-      await act();
-      onSample(sample);
+    for (let sample = 0; sample < samples; sample++) {
+      const isNewEpisode = over || step === stepsPer(EPISODE_S);
+      if (isNewEpisode || step % stepsPer(COMMAND_S) === 0) {
+        await environment.setCommand?.(drawCommand(random));
+      }
+      if (isNewEpisode) {
+        observation = Float32Array.from(await environment.reset(seed + episodes));
+        await actor.reset?.();
+        episodes++;
+        step = 0;
+      }
+      observations.set(observation, sample * width);
+      seen = sample + 1;
+      await actor.act(observation, action);
+      const result = await environment.step(action);
+      observation.set(result.observation);
+      over = result.terminated || result.truncated;
+      falls += Number(result.terminated && result.info.ending !== undefined);
+      step++;
+      onSample(seen);
       if (sample % 256 === 0) await turnEventLoop();
     }
   } catch (failure) {
     if (!(failure instanceof Lite3Error)) throw failure;
-    return { observations: observations.slice(0, sample * width), episodes, falls, failure };
+    return { observations: observations.slice(0, seen * width), episodes, falls, failure };
   }
   return { observations, episodes, falls };
 }

@@ -51,7 +51,7 @@ export interface Environment extends Disposable {
   readonly controlPeriodMs: number;
   /** Names and widths of the observation's parts, in order; they add up to `observationSize`. */
   readonly observationTerms: readonly ObservationPart[];
-  /** Limits of each action, where there are some; they are for drawing actions, not for clipping. */
+  /** Limits of each action, where there are some; for drawing actions, not for clipping. */
   readonly actionBounds?: ActionBounds;
   /** Begins an episode; the same seed gives the same episode. */
   reset(seed?: number): Float32Array | Promise<Float32Array>;

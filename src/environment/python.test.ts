@@ -229,7 +229,8 @@ class Hang:
     def reset(self): return [0.0]
     def step(self, action):
         child = subprocess.Popen(["sleep", "600"])
-        with open(${JSON.stringify(`${file}.part`)}, "w") as f: f.write("%d %d" % (os.getpid(), child.pid))
+        with open(${JSON.stringify(`${file}.part`)}, "w") as f:
+            f.write("%d %d" % (os.getpid(), child.pid))
         os.rename(${JSON.stringify(`${file}.part`)}, ${JSON.stringify(file)})
         while True: pass
 `,

@@ -22,7 +22,6 @@ import {
   socketPair,
   waitReadable,
   waitWritable,
-  WOULD_BLOCK,
 } from "../../ffi/socket.ts";
 import { type ErrorCode, Lite3Error, quote } from "../base/errors.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
@@ -92,6 +91,15 @@ export function findPython(flag: string | undefined): string {
   );
 }
 
+/** A child with its two sockets. */
+interface Running {
+  readonly child: Bun.Subprocess;
+  readonly channel: number;
+  readonly faults: number;
+  readonly options: ProgramOptions;
+  isOpen: boolean;
+}
+
 /** Starts the bridge; the programs are opened by requests. */
 export function startPython(options: ProgramOptions): PythonProcess {
   const python = findPython(options.python);
@@ -105,93 +113,112 @@ export function startPython(options: ProgramOptions): PythonProcess {
   });
   closeSocket(theirChannel);
   closeSocket(theirFaults);
-  let open = true;
-
-  function end(): void {
-    open = false;
-    killGroup(child.pid);
-    closeSocket(channel);
-    closeSocket(faults);
-  }
-
-  /** Waits until `ready` says so. Ends the process when it takes too long or is gone. */
-  async function wait(action: string, timeoutMs: number, ready: (ms: number) => boolean) {
-    const deadline = performance.now() + timeoutMs;
-    while (!ready(Math.min(SLICE_MS, Math.max(0, deadline - performance.now())))) {
-      await turnEventLoop();
-      if (child.exitCode !== null || child.signalCode !== null) throw await gone(action);
-      if (performance.now() >= deadline) throw hung(action, timeoutMs);
-    }
-  }
-
-  async function gone(action: string): Promise<Lite3Error> {
-    await Promise.race([child.exited, Bun.sleep(LAST_WORDS_MS)]);
-    const said = readFaults(faults, 0);
-    const { exitCode, signalCode } = child;
-    const how = signalCode ? `was ended by ${signalCode}` : `ended with status ${exitCode}`;
-    end();
-    return programError(action, `its Python ${how}${placeOf(said)}`, said, options);
-  }
-
-  function hung(action: string, timeoutMs: number): Lite3Error {
-    try {
-      process.kill(child.pid, "SIGUSR1");
-    } catch {
-      // It ended in this moment.
-    }
-    const said = readFaults(faults, LAST_WORDS_MS);
-    end();
-    const reason = `no answer within ${timeoutMs / 1000} s${placeOf(said)}; give it longer`;
-    return programError(action, `${reason} with --env-timeout`, said, options);
-  }
-
-  async function read(action: string, count: number, timeoutMs: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(count);
-    let done = 0;
-    while (done < count) {
-      const got = receive(channel, bytes.subarray(done));
-      if (got === CLOSED) throw await gone(action);
-      if (got === WOULD_BLOCK) await wait(action, timeoutMs, (ms) => waitReadable(channel, ms));
-      else done += got;
-    }
-    return bytes;
-  }
-
-  async function write(action: string, bytes: Uint8Array, timeoutMs: number): Promise<void> {
-    let done = 0;
-    while (done < bytes.length) {
-      const sent = send(channel, bytes.subarray(done), bytes.length - done);
-      if (sent === CLOSED) throw await gone(action);
-      if (sent === WOULD_BLOCK) await wait(action, timeoutMs, (ms) => waitWritable(channel, ms));
-      else done += sent;
-    }
-  }
-
+  const running: Running = { child, channel, faults, options, isOpen: true };
   return {
     async ask(action, request, numbers = new Float32Array()) {
-      if (!open) throw programError(action, "its Python has ended");
+      if (!running.isOpen) throw programError(action, "its Python has ended");
       const isStart = request.op === "environment" || request.op === "policy";
       const timeoutMs = options.timeoutMs * (isStart ? START_FACTOR : 1);
-      await write(action, encodeMessage(request, numbers), timeoutMs);
-      const head = new Uint32Array((await read(action, 8, timeoutMs)).buffer);
+      await write(running, action, encodeMessage(request, numbers), timeoutMs);
+      const head = new Uint32Array((await read(running, action, 8, timeoutMs)).buffer);
       const [words = 0, count = 0] = head;
       if (words + count > LIMITS.bridgeBytes || count % 4 !== 0) {
-        end();
+        end(running);
         throw programError(action, `its answer of ${words + count} bytes is none of the bridge's`);
       }
-      const bytes = await read(action, words + count, timeoutMs);
+      const bytes = await read(running, action, words + count, timeoutMs);
       const document = JSON.parse(new TextDecoder().decode(bytes.subarray(0, words)));
       if ("failure" in document) throw failed(action, document.failure, options);
       return { document, numbers: new Float32Array(bytes.slice(words).buffer) };
     },
     [Symbol.dispose]() {
-      if (!open) return;
+      if (!running.isOpen) return;
       const bytes = encodeMessage({ op: "close" }, new Float32Array());
       send(channel, bytes, bytes.length);
       waitReadable(channel, CLOSE_MS);
-      end();
+      end(running);
     },
   };
+}
+
+function end(running: Running): void {
+  running.isOpen = false;
+  try {
+    process.kill(-running.child.pid, "SIGKILL");
+  } catch {
+    // The group has ended already.
+  }
+  closeSocket(running.channel);
+  closeSocket(running.faults);
+}
+
+async function read(
+  running: Running,
+  action: string,
+  count: number,
+  timeoutMs: number,
+): Promise<Uint8Array> {
+  const { channel } = running;
+  const bytes = new Uint8Array(count);
+  let done = 0;
+  while (done < count) {
+    const got = receive(channel, bytes.subarray(done));
+    if (got === CLOSED) throw await gone(running, action);
+    if (got > 0) done += got;
+    else await wait(running, action, timeoutMs, (ms) => waitReadable(channel, ms));
+  }
+  return bytes;
+}
+
+async function write(
+  running: Running,
+  action: string,
+  bytes: Uint8Array,
+  timeoutMs: number,
+): Promise<void> {
+  const { channel } = running;
+  let done = 0;
+  while (done < bytes.length) {
+    const sent = send(channel, bytes.subarray(done), bytes.length - done);
+    if (sent === CLOSED) throw await gone(running, action);
+    if (sent > 0) done += sent;
+    else await wait(running, action, timeoutMs, (ms) => waitWritable(channel, ms));
+  }
+}
+
+/** Waits until `isReady`. Ends the process and throws when it takes too long or is gone. */
+async function wait(
+  running: Running,
+  action: string,
+  timeoutMs: number,
+  isReady: (ms: number) => boolean,
+): Promise<void> {
+  const { child } = running;
+  const deadline = performance.now() + timeoutMs;
+  while (!isReady(Math.min(SLICE_MS, Math.max(0, deadline - performance.now())))) {
+    await turnEventLoop();
+    if (child.exitCode !== null || child.signalCode !== null) throw await gone(running, action);
+    if (performance.now() >= deadline) throw hung(running, action, timeoutMs);
+  }
+}
+
+async function gone(running: Running, action: string): Promise<Lite3Error> {
+  const { child, faults, options } = running;
+  await Promise.race([child.exited, Bun.sleep(LAST_WORDS_MS)]);
+  const said = readFaults(faults, 0);
+  const { exitCode, signalCode } = child;
+  const how = signalCode ? `was ended by ${signalCode}` : `ended with status ${exitCode}`;
+  end(running);
+  return programError(action, `its Python ${how}${placeOf(said)}`, said, options);
+}
+
+function hung(running: Running, action: string, timeoutMs: number): Lite3Error {
+  const { child, faults, options } = running;
+  child.kill("SIGUSR1");
+  const said = readFaults(faults, LAST_WORDS_MS);
+  end(running);
+  const reason = `no answer within ${timeoutMs / 1000} s${placeOf(said)}`;
+  return programError(action, `${reason}; give it longer with --env-timeout`, said, options);
 }
 
 function encodeMessage(request: Request, numbers: Float32Array): Uint8Array {
@@ -228,12 +255,4 @@ function readFaults(fd: number, timeoutMs: number): string {
 function placeOf(said: string): string {
   const [, path, line, name] = /File "(.+)", line (\d+) in (\S+)/.exec(said) ?? [];
   return path === undefined ? "" : `, in ${path.split("/").at(-1)}, line ${line}, in ${name}`;
-}
-
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch {
-    // It has ended already.
-  }
 }
