@@ -109,7 +109,7 @@ describe("collect() of recorded sets", () => {
     expect(coverage.map(({ term }) => term)).toEqual(["observation"]);
   });
 
-  test("refuses sets and terms that do not fit together, or no command to stratify by", async () => {
+  test("refuses sets and terms that do not fit together, or have no command", async () => {
     const [three, four] = [recorded([[1, 2, 3]]), place("npy")];
     writeFileSync(four, writeNpy({ dtype: "float32", shape: [1, 4], data: new Float32Array(4) }));
     expect(await refusalOf(() => collect(asked([three, four])))).toEqual({
