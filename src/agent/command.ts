@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { notice } from "../base/log.ts";
-import { stopOnSignals } from "../base/stop.ts";
+import { type Stop, stopOnSignals } from "../base/stop.ts";
 import {
   defineCommand,
   durationValue,
@@ -101,7 +101,10 @@ export default defineCommand({
       throw new Lite3Error("USAGE", "--steps and --duration say the same thing: give one of them");
     }
     const { start, rate: rateHz, seed } = flags;
-    const given = { start, rateHz, seed, program: programOptions(flags) };
+    const watch: { stop?: Stop } = {};
+    const isInterrupted = (): boolean => watch.stop?.requested === true;
+    const program = { ...programOptions(flags), isInterrupted };
+    const given = { start, rateHz, seed, program };
     const asked = flags.command ?? (isBuiltIn(flags.env) ? DEFAULT_COMMAND : undefined);
     using environment = await openEnvironment(flags.env, { ...given, command: asked });
     const command = asked ?? DEFAULT_COMMAND;
@@ -115,6 +118,7 @@ export default defineCommand({
       throw new Lite3Error("USAGE", `--duration is ${steps} steps, at most ${STEPS_MAX} are run`);
     }
     using stop = stopOnSignals();
+    watch.stop = stop;
     const bar = progress("agent", steps);
     const episode = await runEpisode({
       environment,

@@ -5,11 +5,12 @@
 
 import { Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, writeFileAtomic } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import { columnStatistics } from "../dataset/column_statistics.ts";
 import type { ObservationPart } from "../environment/environment.ts";
 import { openEnvironment, terrainsOf } from "../environment/open.ts";
-import { PROGRAM_DEFAULTS, type ProgramOptions } from "../environment/program.ts";
+import { parseProgram, PROGRAM_DEFAULTS, type ProgramOptions } from "../environment/program.ts";
 import { writeNpy } from "../formats/npy.ts";
 import {
   COMMAND_TERM,
@@ -97,9 +98,10 @@ interface Source {
 export async function collect(options: CollectOptions): Promise<CollectResult> {
   const started = performance.now();
   const { policy, sets = [], output, seed } = options;
-  checkOutput(output, [policy, options.obsStats, ...sets]);
+  const inputs = [fileOf(policy), fileOf(options.env), ...sets];
+  checkOutput(output, [...inputs, options.obsStats]);
   const stats = await placeStats(options.obsStats, policy);
-  if (stats.write !== undefined) checkOutput(stats.write, [policy, ...sets]);
+  if (stats.write !== undefined) checkOutput(stats.write, inputs);
   const source =
     sets.length > 0 ? await readSets(sets, options.terms) : await record(options, stats);
   const { width, terms } = source;
@@ -141,6 +143,7 @@ async function record(options: CollectOptions, stats: StatsPlace): Promise<Sourc
   checkTermSizes(terms, width);
   using actor = await openActor(policy, environment, seed, stats.read, program);
   const count = samples * oversample;
+  checkMemory(count, width);
   const bar = progress("collect", count);
   const rolled = await rollOut(environment, actor, count, seed, bar.update).finally(bar.finish);
   const { observations: data, episodes, falls, failure } = rolled;
@@ -161,6 +164,21 @@ async function record(options: CollectOptions, stats: StatsPlace): Promise<Sourc
     ...(environment.setCommand === undefined ? {} : { commandRanges: [vx, vy, wz] }),
     about: { policy: actor.label, environment: env, sets: [], episodes, falls, terrains },
   };
+}
+
+/** The file of a policy or environment, which its name may only begin with. */
+function fileOf(spec: string | undefined): string | undefined {
+  return spec === undefined ? undefined : (parseProgram(spec)?.path ?? spec);
+}
+
+function checkMemory(rows: number, width: number): void {
+  const bytes = rows * width * Float32Array.BYTES_PER_ELEMENT;
+  if (bytes <= LIMITS.modelBytes) return;
+  throw new Lite3Error(
+    "TOO_LARGE",
+    `Cannot record ${rows} observations of ${width} numbers: they are ${bytes} bytes, at most ` +
+      `${LIMITS.modelBytes} are taken; lower --samples or --oversample`,
+  );
 }
 
 function checkTermSizes(terms: readonly ObservationPart[], width: number): void {

@@ -137,6 +137,16 @@ describe("collect() with more than is kept", () => {
     expect(readNpy(readFileSync(given.output)).shape).toEqual([20, 45]);
   });
 
+  test("refuses more than fits into memory", async () => {
+    const given = options({ policy: "stand", samples: 10_000_000, oversample: 64 });
+    expect(await refusalOf(() => collect(given))).toEqual({
+      code: "TOO_LARGE",
+      message:
+        "Cannot record 640000000 observations of 45 numbers: they are 115200000000 bytes, at " +
+        "most 2147483647 are taken; lower --samples or --oversample",
+    });
+  });
+
   test("balances commands out of four times as many", async () => {
     const plainly = options({ policy: "stand", samples: 250 });
     const balanced = options({ policy: "stand", samples: 250, stratify: "command" });
@@ -182,6 +192,13 @@ describe("collect() of a program that fails on the way", () => {
       [3, 2],
       [7, 8, 1, 1, 2, 2],
     ]);
+  });
+
+  test("never writes over the program", async () => {
+    const env = failing();
+    const before = readFileSync(env, "utf8");
+    const { code } = await refusalOf(() => collect(options({ env, output: env })));
+    expect([code, readFileSync(env, "utf8")]).toEqual(["CONFIG", before]);
   });
 
   test("writes nothing where nothing was seen", async () => {

@@ -30,6 +30,8 @@ export interface ProgramOptions {
   readonly timeoutMs: number;
   /** Show a traceback of any length, not only its end. */
   readonly wholeTraceback: boolean;
+  /** Did a signal ask to stop? Then a step is not waited for to its end. */
+  readonly isInterrupted?: () => boolean;
 }
 
 export const PROGRAM_DEFAULTS: ProgramOptions = { timeoutMs: 30_000, wholeTraceback: false };

@@ -95,6 +95,23 @@ describe("openEnvironment() of a Python program", () => {
     expect([[...observation], reward, terminated]).toEqual([[1, 2], 3, true]);
   });
 
+  withPython("takes tensors of a device", async () => {
+    using environment = await open("tensors");
+    await environment.reset();
+    const { observation, reward, terminated, truncated } = await environment.step(ACTION);
+    expect([[...observation], reward, terminated, truncated]).toEqual([[1, 2], 3, false, true]);
+  });
+
+  withPython("does not wait for a hanging step when a signal asked to stop", async () => {
+    let asked = false;
+    const limits = { ...program, isInterrupted: () => asked };
+    using environment = await open("hangs", { program: limits });
+    await environment.reset();
+    asked = true;
+    const [refusal] = await refused(() => environment.step(ACTION));
+    expect(refusal.message).toMatch(/: no answer within 1 s, .*; after it was interrupted$/);
+  });
+
   withPython("closes the environment when it is done", async () => {
     const mark = join(directory, "closed");
     process.env.LITE3RL_TEST_CLOSED = mark;

@@ -37,9 +37,13 @@ const SCRIPT = [values, environment, policy, bridge].join("\n");
 const SLICE_MS = 50;
 /** A start imports simulators: it gets so many times the time of a step. */
 const START_FACTOR = 4;
+/** How long a step may still take when a signal asked to stop. */
+const INTERRUPTED_MS = 1000;
 /** For the traceback of a hang, and for an end after `close`. */
 const LAST_WORDS_MS = 1000;
 const CLOSE_MS = 3000;
+/** A traceback is written in pieces; after so long without one it is whole. */
+const QUIET_MS = 100;
 const FAULT_BYTES = 16_384;
 
 export type Request =
@@ -193,12 +197,15 @@ async function wait(
   timeoutMs: number,
   isReady: (ms: number) => boolean,
 ): Promise<void> {
-  const { child } = running;
-  const deadline = performance.now() + timeoutMs;
+  const { child, options } = running;
+  let [limitMs, deadline] = [timeoutMs, performance.now() + timeoutMs];
   while (!isReady(Math.min(SLICE_MS, Math.max(0, deadline - performance.now())))) {
     await turnEventLoop();
     if (child.exitCode !== null || child.signalCode !== null) throw await gone(running, action);
-    if (performance.now() >= deadline) throw hung(running, action, timeoutMs);
+    if (performance.now() >= deadline) throw hung(running, action, limitMs);
+    if (limitMs > INTERRUPTED_MS && options.isInterrupted?.() === true) {
+      [limitMs, deadline] = [INTERRUPTED_MS, performance.now() + INTERRUPTED_MS];
+    }
   }
 }
 
@@ -218,7 +225,11 @@ function hung(running: Running, action: string, timeoutMs: number): Lite3Error {
   const said = readFaults(faults, LAST_WORDS_MS);
   end(running);
   const reason = `no answer within ${timeoutMs / 1000} s${placeOf(said)}`;
-  return programError(action, `${reason}; give it longer with --env-timeout`, said, options);
+  const cure =
+    options.isInterrupted?.() === true
+      ? "after it was interrupted"
+      : "give it longer with --env-timeout";
+  return programError(action, `${reason}; ${cure}`, said, options);
 }
 
 function encodeMessage(request: Request, numbers: Float32Array): Uint8Array {
@@ -242,7 +253,7 @@ function failed(action: string, found: unknown, options: ProgramOptions): Lite3E
 function readFaults(fd: number, timeoutMs: number): string {
   const buffer = new Uint8Array(FAULT_BYTES);
   let text = "";
-  while (waitReadable(fd, text === "" ? timeoutMs : 0)) {
+  while (waitReadable(fd, text === "" ? timeoutMs : Math.min(timeoutMs, QUIET_MS))) {
     const count = receive(fd, buffer);
     if (count < 0) break;
     text += new TextDecoder().decode(buffer.subarray(0, count));

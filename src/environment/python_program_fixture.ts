@@ -89,6 +89,18 @@ def thing(): return sized(object())
 def three(): return stepping(lambda action: ([0, 0], 0, False))
 def reward(): return stepping(lambda action: ([0, 0], float("nan"), False, False, {}))
 def flag(): return stepping(lambda action: ([0, 0], 0, "no", False, {}))
+class Tensor:
+    """As much of torch's as a program may hand out."""
+    def __init__(self, values, where="leaf"): self.values, self.where = values, where
+    def detach(self): return Tensor(self.values, "detached")
+    def cpu(self): return Tensor(self.values, self.where + " cpu")
+    def tolist(self):
+        assert self.where == "detached cpu", self.where
+        return self.values
+def tensors():
+    values = [Tensor([[1.0, 2.0]]), Tensor([3.0]), Tensor([False]), Tensor([True]), {}]
+    return stepping(lambda action: values)
+
 def squeezed(): return stepping(lambda action: ([[1, 2]], [3.0], [True], [False], {}))
 
 def prints():

@@ -88,7 +88,8 @@ def main():
     fcntl.fcntl(FAULTS, fcntl.F_SETFL, fcntl.fcntl(FAULTS, fcntl.F_GETFL) | os.O_ASYNC)
     channel = socket.socket(fileno=CHANNEL)
     channel.setblocking(True)
-    sys.path[0] = os.getcwd()
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     bridge = Bridge()
     while True:
         words, numbers = struct.unpack("<II", receive(channel, 8))
