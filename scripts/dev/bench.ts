@@ -29,6 +29,8 @@ export default async function bench(): Promise<number> {
     startUp(directory);
     againstTorch(directory);
     await service(directory);
+    const collect = [NATIVE_BINARY, "collect", "--quiet", "--policy", "random"];
+    time("collect, 2048 samples of lite3", 3, 5000, collect, directory);
     time("demo, whole process", 1, 30_000, [NATIVE_BINARY, "demo", "--quiet"], directory);
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -12,7 +12,7 @@ import { CACHE, ROOT, run } from "./project.ts";
 export type Tool = { readonly path: string } | { readonly missing: string };
 
 export const TOOLS = {
-  /** Python with numpy, onnx and onnxruntime, in a virtual environment of its own. */
+  /** Python with numpy, onnx, onnxruntime and gymnasium, in a virtual environment of its own. */
   python: () => {
     const requirements = join(ROOT, "scripts", "dev", "requirements.txt");
     const venv = makeVenv(requirements);

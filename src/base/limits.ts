@@ -41,6 +41,8 @@ export const LIMITS = {
   npyHeaderBytes: 10_000,
   /** JSON at the end of a .rknn: names and shapes, one or two kilobytes in practice. */
   rknnDocumentBytes: 4 << 20,
+  /** One answer of a user's Python program: a vector and a few words. */
+  bridgeBytes: 4 << 20,
   /** Observation or action width: a policy's vector, not an image. */
   vectorWidth: 65_536,
   /** Files of one directory that `inspect` opens: a training run leaves some hundred. */

@@ -14,9 +14,6 @@ const SERVE =
 
 const EXPORT = "lite3rl export policy.pt --config actor.yaml --output build/policy.onnx";
 const PARITY = "lite3rl parity build/policy.onnx emulated --dataset build/calib_obs.npy --mae 1e-3";
-const COLLECT =
-  "lite3rl collect --env lite3 --policy build/policy.onnx --samples 2048 " +
-  "--output build/calib_obs.npy";
 const stray = (verb: string, wants: string, word: string, example: string): string =>
   `${verb} takes ${wants}, and does not know what to do with "${word}", for example: ${example}`;
 
@@ -78,7 +75,11 @@ const REFUSED: readonly [argv: readonly string[], status: number, message: strin
     '--normalizer needs one of fold, external, drop, got "keep"',
   ],
   [["parity"], 2, `parity needs <a> <b>, for example: ${PARITY}`],
-  [["collect"], 2, `collect needs --policy, for example: ${COLLECT}`],
+  [
+    ["collect"],
+    2,
+    "collect needs --policy, or recorded sets instead, for example: lite3rl collect --policy random",
+  ],
   [
     ["agent", "--model", "x", "--command", "1,2"],
     2,
@@ -271,10 +272,9 @@ describe("readArguments()", () => {
         model: "m.onnx",
         env: "lite3",
         command: [-0.5, 0, 0.25],
-        start: "standing",
-        rate: 50,
         seed: 0,
         fast: false,
+        traceback: false,
         timeout: 0.5,
       },
     });

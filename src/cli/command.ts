@@ -175,6 +175,25 @@ export const sizesValue = (): v.GenericSchema<unknown, readonly number[]> =>
       "needs whole numbers such as 256,128",
     ),
   );
+
+/** `name:size,name:size`: the parts of an observation, in order. */
+export const termsValue = (): v.GenericSchema<
+  unknown,
+  readonly { readonly name: string; readonly size: number }[]
+> =>
+  v.pipe(
+    textValue("terms such as gyro:3,command:3"),
+    v.regex(/^[^:,]+:[1-9]\d{0,4}(?:,[^:,]+:[1-9]\d{0,4})*$/, (issue) => {
+      return `needs terms such as gyro:3,command:3, got ${issue.input}`;
+    }),
+    v.transform((text) =>
+      text.split(",").map((part) => {
+        const [name = "", size] = part.split(":");
+        return { name, size: Number(size) };
+      }),
+    ),
+  );
+
 function splitNumbers(text: string): number[] {
   return text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
 }
