@@ -59,8 +59,8 @@ export interface PolicyPlan {
 
 export interface Layout {
   readonly name: string;
-  /** What its checkpoints hold, for the message when none fits. */
-  readonly wants: string;
+  /** Keys that its checkpoints have, for the message when none fits. */
+  readonly keys: readonly string[];
   /** The plan, or undefined if these are not its keys. `actor` is `--actor`. */
   plan(root: unknown, actor: string | undefined): PolicyPlan | undefined;
 }

@@ -21,7 +21,7 @@ const BUFFER = /^running_mean_std\.(?:running_mean|running_var|count)$/;
 
 export const RL_GAMES: Layout = {
   name: "rl_games",
-  wants: "model with a2c_network.actor_mlp.0.weight, a2c_network.mu.weight, …",
+  keys: ["model", "model.a2c_network.actor_mlp.0.weight", "model.a2c_network.mu.weight"],
   plan(root) {
     const state = root instanceof Map ? asStateDict(root.get("model")) : undefined;
     if (!state?.has(`${HEAD}.weight`)) return undefined;

@@ -47,7 +47,7 @@ const Data = v.looseObject({
 
 export const SB3: Layout = {
   name: "sb3",
-  wants: "an SB3 .zip with policy.pth of PPO, A2C or SAC",
+  keys: ["mlp_extractor.policy_net.0.weight", "action_net.weight"],
   plan(root) {
     if ((root as Partial<Sb3Root> | null)?.kind !== "sb3") return undefined;
     const { policy, data } = root as Sb3Root;

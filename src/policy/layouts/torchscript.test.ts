@@ -306,7 +306,7 @@ test("TORCHSCRIPT refuses code that would take long", async () => {
 test("detectLayout() names the class of a script that another layout was asked for", async () => {
   const { root } = await openCheckpoint(memorySource(policy(MLP)));
   expect((await failureOf(() => detectLayout(root, { layout: "rsl_rl" }))).message).toStartWith(
-    'it holds a TorchScript module of "__torch__.Policy", which is no layout known (rsl_rl: ',
+    'it holds a TorchScript module of "__torch__.Policy", which is no layout known, need ',
   );
 });
 

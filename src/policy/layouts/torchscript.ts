@@ -27,7 +27,7 @@ export interface ScriptRoot {
 
 export const TORCHSCRIPT: Layout = {
   name: "torchscript",
-  wants: "a TorchScript archive of torch.jit.save",
+  keys: [],
   plan(root) {
     if ((root as Partial<ScriptRoot> | null)?.kind !== "torchscript") return undefined;
     const { script } = root as ScriptRoot;

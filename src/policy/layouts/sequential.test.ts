@@ -1,0 +1,21 @@
+import { expect, test } from "bun:test";
+import { linesDuring } from "../../base/log_fixture.ts";
+import { renamed, TINY_STATE } from "../checkpoint_fixture.ts";
+import type { Layer } from "../network.ts";
+import { TINY_NETWORK } from "../policy_fixture.ts";
+import { readState } from "./layout_fixture.ts";
+
+test("readSequential() takes an activation and a Dropout for two modules without weights", async () => {
+  const found: (readonly Layer[])[] = [];
+  const state = renamed(TINY_STATE, (name) => name.replace("actor.2", "actor.3"));
+  const lines = await linesDuring(async () => found.push(await readState(state)));
+  expect({ layers: found[0], lines }).toEqual({
+    layers: TINY_NETWORK.layers.map((layer) =>
+      layer.kind === "linear" ? { ...layer, name: layer.name.replace("2", "3") } : layer,
+    ),
+    lines: [
+      "warning: two modules without weights stand before actor.3: taking one as a Dropout, which " +
+        "does nothing here, the other as elu",
+    ],
+  });
+});
