@@ -307,7 +307,10 @@ describe("ACTOR_CRITIC reads in other arrangements", () => {
     const layers: Layer[] = [];
     const said = await linesDuring(async () => layers.push(...(await readState(state))));
     expect([said, layers]).toEqual([
-      ["LayerNorm: eps is not in a checkpoint, taking torch's own 1e-5"],
+      [
+        "LayerNorm: eps is not in a checkpoint, taking torch's own 1e-5; a GroupNorm has the same " +
+          "keys, and would act otherwise",
+      ],
       [
         linear("actor.0", [[2]], [0]),
         {

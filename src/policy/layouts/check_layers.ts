@@ -43,8 +43,9 @@ function stepOf(layer: Layer): Step[] {
 }
 
 /** Refuses a tensor that is neither the policy's nor known to be another's. */
-export function checkNothingElse({ state, parts, memory, isOther }: PolicyPlan): void {
-  const ours = [...parts, ...(memory === undefined ? [] : [memory])];
+export function checkNothingElse(plan: PolicyPlan): void {
+  const { state, parts, memory, memoryNorm, isOther } = plan;
+  const ours = [...parts, memory, memoryNorm].filter((name) => name !== undefined);
   for (const key of state.keys()) {
     if (isOther(key) || ours.some((prefix) => prefix === "" || key.startsWith(`${prefix}.`)))
       continue;

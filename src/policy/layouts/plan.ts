@@ -36,6 +36,8 @@ export interface PolicyPlan {
   readonly memory?: string;
   /** It stands before the part with this index; 0, before all, if absent. */
   readonly memoryBefore?: number;
+  /** A LayerNorm right after it. */
+  readonly memoryNorm?: string;
   /** Prefixes of `nn.Sequential`s or single Linears, in order; an activation stands between. */
   readonly parts: readonly string[];
   /** Every layer before the output activation, where the file says it; it stands for `parts`. */
