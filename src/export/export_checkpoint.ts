@@ -13,7 +13,7 @@ import {
   writeModelYaml,
 } from "../policy/contract_yaml.ts";
 import { decodeOnnx, encodeOnnx, type OnnxModel } from "../formats/onnx.ts";
-import { type Activation, parseActivation } from "../policy/activation.ts";
+import { type Activation, npuProblem, parseActivation } from "../policy/activation.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
 import { describeWidths, parameterCount } from "../policy/network.ts";
 import { type CheckpointHints, readCheckpoint } from "../policy/read_checkpoint.ts";
@@ -93,9 +93,10 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
       )
     : undefined;
   if (check === undefined) warn(`${output} was not run in ONNX Runtime (--no-check)`);
-  if (checkpoint.activation === "selu") {
-    warn("selu does not run on the NPU: conversion will refuse this policy, train with elu");
-  }
+  const npu = network.layers
+    .map((layer) => (layer.kind === "activation" ? npuProblem(layer.activation) : undefined))
+    .find((problem) => problem !== undefined);
+  if (npu !== undefined) warn(`${npu}: conversion will refuse this policy, train with elu`);
   writeFileAtomic(output, bytes);
   writePlacedStats(placed);
   const modelYaml = trained && writeModelYaml(trained, output);

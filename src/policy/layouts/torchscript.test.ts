@@ -252,7 +252,7 @@ test("TORCHSCRIPT refuses by name what is no part of a policy", async () => {
   const at = "code/__torch__.py, line 4:";
   const cases: readonly (readonly [readonly string[], string])[] = [
     [["y = torch.elu((self.a).forward(x, ), 2.)", b], `${at} elu has the constant 2, need 1`],
-    [["y = torch.leaky_relu((self.a).forward(x, ), 0.2)", b], "has the constant 0.2, need 0.01"],
+    [["y = torch.celu((self.a).forward(x, ), 0.5)", b], "has the constant 0.5, need 1"],
     [['y = torch.gelu((self.a).forward(x, ), approximate="tanh")', b], "tanh, need none"],
     [["y = torch.conv1d(x, self.a.weight)", b], `${at} torch.conv1d is not understood`],
     [["y = ops.mine.add(x)", b], "ops.mine.add is not understood"],
@@ -285,6 +285,12 @@ test("TORCHSCRIPT refuses by name what is no part of a policy", async () => {
       message: expect.stringContaining(message) as unknown as string,
     });
   }
+});
+
+test("TORCHSCRIPT keeps the constants of elu and leaky_relu", async () => {
+  const code = ["y = torch.elu((self.a).forward(x, ), 0.5, 1, 1)", "z = (self.b).forward(y, )"];
+  const { layers } = await read(policy([...code, "return torch.leaky_relu(z, 0.2)"]));
+  expect(outline(layers)).toEqual(["linear a", "elu(0.5)", "linear b", "leaky_relu(0.2)"]);
 });
 
 test("TORCHSCRIPT refuses code that would take long", async () => {
