@@ -143,6 +143,7 @@ const ENDINGS: Readonly<Record<string, readonly [code: string, begins: string]>>
   "infinity for a weight": ["MALFORMED", '"actor.0.weight" holds Infinity at element 0, need'],
   "one storage as 3000 layers": ["UNSUPPORTED", SHARED(90_000)],
   "two storages in turn, 3000 times": ["UNSUPPORTED", SHARED(90_000)],
+  "3000 expanded layers": ["TOO_LARGE", "expanded tensors repeat more than 1048576 elements"],
   "a legacy stream of 2^52 elements": [
     "MALFORMED",
     'storage "a" at byte 264 needs 8 and 18014398509481984 bytes, but 12 are left',
