@@ -6,12 +6,8 @@ import { version } from "../../package.json" with { type: "json" };
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, sha256, writeFileAtomic } from "../base/files.ts";
 import { warn } from "../base/log.ts";
-import {
-  contradictions,
-  encodeContract,
-  findTrainedContract,
-  writeModelYaml,
-} from "../policy/contract_yaml.ts";
+import { encodeContract, findTrainedContract, writeModelYaml } from "../policy/contract_yaml.ts";
+import { contradictions } from "../policy/contradictions.ts";
 import { decodeOnnx, encodeOnnx, type OnnxModel } from "../formats/onnx.ts";
 import { type Activation, npuProblem, parseActivation } from "../policy/activation.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
