@@ -299,6 +299,7 @@ test("readTorch() says what a file that is no checkpoint is", async () => {
   const failures = await Promise.all([
     refusal(Buffer.alloc(0)),
     refusal(Buffer.from("obs_dim: 45\n")),
+    refusal(pickle(list(), 4)),
     refusal(writeZip({ "a.npy": Buffer.alloc(1) })),
     refusal(writeTorch(list(), {}, { "other/data.pkl": Buffer.alloc(1) })),
   ]);
@@ -307,6 +308,11 @@ test("readTorch() says what a file that is no checkpoint is", async () => {
     {
       code: "MALFORMED",
       message: 'it begins with "obs_dim: 45\\n", need a torch checkpoint (a zip archive)',
+    },
+    {
+      code: "UNSUPPORTED",
+      message:
+        "it is a plain pickle, need what torch.save writes; lite3rl inspect lists what is in it",
     },
     {
       code: "MALFORMED",
