@@ -64,7 +64,8 @@ function scaleContradictions(trained: TrainedContract, robot: Contract): string[
     const others = [...new Set(numbersIn(term.scale ?? 1))].filter((value) => value !== scale);
     return others.length === 0
       ? []
-      : `${term.name} was scaled by ${others.join(", ")} in training, the robot scales it by ${scale}`;
+      : `${term.name} was scaled by ${others.join(", ")} in training, ` +
+          `the robot scales it by ${scale}`;
   });
   const [action] = trained.action;
   if (action === undefined || trained.action.length > 1 || action.isUnread === true)

@@ -237,8 +237,8 @@ describe("ACTOR_CRITIC refuses", () => {
     ]).toEqual([
       unsupported(`"actor.0.weight" has shape [3, 2, 1], ${need}`),
       unsupported(
-        "actor.1 is a BatchNorm, whose statistics are not read: fold it into the Linear before it " +
-          "(torch.nn.utils.fuse_linear_bn_eval), or export TorchScript without it",
+        "actor.1 is a BatchNorm, whose statistics are not read: fold it into the Linear before " +
+          "it (torch.nn.utils.fuse_linear_bn_eval), or export TorchScript without it",
       ),
       unsupported(
         "actor.1 has one vector and no bias: it may be an RMSNorm, a PReLU or a LayerNorm, and a " +
@@ -308,8 +308,8 @@ describe("ACTOR_CRITIC reads in other arrangements", () => {
     const said = await linesDuring(async () => layers.push(...(await readState(state))));
     expect([said, layers]).toEqual([
       [
-        "LayerNorm: eps is not in a checkpoint, taking torch's own 1e-5; a GroupNorm has the same " +
-          "keys, and would act otherwise",
+        "LayerNorm: eps is not in a checkpoint, taking torch's own 1e-5; a GroupNorm has the " +
+          "same keys, and would act otherwise",
       ],
       [
         linear("actor.0", [[2]], [0]),

@@ -51,8 +51,8 @@ export function checkNothingElse(plan: PolicyPlan): void {
       continue;
     if (/\.weight_[ih]h_l\d+$/.test(key)) {
       throw new FormatError(
-        `${quote(key)} is of an LSTM or GRU whose place this layout does not know; save TorchScript ` +
-          "(torch.jit.script), which says it",
+        `${quote(key)} is of an LSTM or GRU whose place this layout does not know; save ` +
+          "TorchScript (torch.jit.script), which says it",
         "UNSUPPORTED",
       );
     }

@@ -150,7 +150,7 @@ describe("a dictionary of state dicts", () => {
   });
 });
 
-test("asDictionaries() takes a defaultdict, or a subclass of dict, for the dictionary it is", async () => {
+test("asDictionaries() takes a defaultdict, or a subclass of dict, for what it is", async () => {
   /** SETITEMS on what `made` gives. */
   const filled = (made: Code) => (state: Code) => [...made, 0x28, ...text("model"), ...state, 0x75];
   const classes = [

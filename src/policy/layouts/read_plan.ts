@@ -112,8 +112,8 @@ function readEnding(plan: PolicyPlan, hints: PlanHints, layers: readonly Layer[]
     if (plan.distribution === undefined) {
       const rest = distribution === "gaussian" ? "the other half is noise" : "two for each";
       notice(
-        `--distribution ${distribution}: ${width / 2} actions from the ${width} values of the last ` +
-          `layer, ${rest}`,
+        `--distribution ${distribution}: ${width / 2} actions from the ${width} values of the ` +
+          `last layer, ${rest}`,
       );
     }
   } else if (distribution === undefined && plan.isTwofold === true && width % 2 === 0) {

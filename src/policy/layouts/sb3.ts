@@ -78,8 +78,8 @@ function planAlone(state: StateDict | undefined): PolicyPlan | undefined {
   const isOurs = [`${SAC_TRUNK}.0.weight`, `${TD3_TRUNK}.0.weight`].some((key) => state.has(key));
   if (!isOurs || ![...state.keys()].some((key) => key.startsWith("critic.qf0."))) return undefined;
   throw new FormatError(
-    "it is the policy.pth of a Stable-Baselines3 zip: how its actions are stretched to the action " +
-      "space is in that zip's data, give the .zip",
+    "it is the policy.pth of a Stable-Baselines3 zip: how its actions are stretched to the " +
+      "action space is in that zip's data, give the .zip",
     "UNSUPPORTED",
   );
 }

@@ -46,8 +46,8 @@ export function readSequential(
   }
   if (dropouts.length > 0) {
     warn(
-      `two modules without weights stand before ${plain(dropouts.join(", "))}: taking one as a Dropout, ` +
-        `which does nothing here, the other as ${activation}`,
+      `two modules without weights stand before ${plain(dropouts.join(", "))}: ` +
+        `taking one as a Dropout, which does nothing here, the other as ${activation}`,
     );
   }
   return layers;
@@ -57,8 +57,8 @@ export function readSequential(
 function checkAdjacent(before: string, after: string, activation: Activation): void {
   if (activation === "identity") return;
   throw new FormatError(
-    `${plain(before)} and ${plain(after)} are both Linear: a ModuleList with ${activation} in its forward has ` +
-      "the same keys as layers with nothing between; use a Sequential with its activations, or " +
+    `${plain(before)} and ${plain(after)} are both Linear: a ModuleList with ${activation} in its ` +
+      "forward has the same keys as layers with nothing between; use a Sequential with its activations, or " +
       "say --activation identity",
     "UNSUPPORTED",
   );

@@ -104,5 +104,6 @@ function describeEntry(word: string, state: StateDict | undefined): string {
   if (state === undefined || first === undefined) return `${plain(word)}: no tensors`;
   const [key, { shape }] = first;
   const such = state.size === 1 ? "" : "such as ";
-  return `${plain(word)}: ${plural(state.size, "tensor")}, ${such}${plain(key)} ${shapeText(shape)}`;
+  const count = plural(state.size, "tensor");
+  return `${plain(word)}: ${count}, ${such}${plain(key)} ${shapeText(shape)}`;
 }

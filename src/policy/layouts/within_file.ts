@@ -38,8 +38,8 @@ export function withinFile(file: TorchFile): TorchFile {
       }
       if (repeated > LIMITS.expandedElements) {
         throw new FormatError(
-          `expanded tensors repeat more than ${LIMITS.expandedElements} elements, need weights of ` +
-            "their own (contiguous())",
+          `expanded tensors repeat more than ${LIMITS.expandedElements} elements, need weights ` +
+            "of their own (contiguous())",
           "TOO_LARGE",
         );
       }
