@@ -57,9 +57,9 @@ export function readSequential(
 function checkAdjacent(before: string, after: string, activation: Activation): void {
   if (activation === "identity") return;
   throw new FormatError(
-    `${plain(before)} and ${plain(after)} are both Linear: a ModuleList with ${activation} in its ` +
-      "forward has the same keys as layers with nothing between; use a Sequential with its activations, or " +
-      "say --activation identity",
+    `${plain(before)} and ${plain(after)} are both Linear: a ModuleList with ${activation} in ` +
+      "its forward has the same keys as layers with nothing between; use a Sequential with its " +
+      "activations, or say --activation identity",
     "UNSUPPORTED",
   );
 }
