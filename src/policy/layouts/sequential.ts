@@ -95,8 +95,8 @@ function readModule(
 ): Parameterised {
   if (state.has(`${name}.running_mean`)) {
     throw new FormatError(
-      `${plain(name)} is a BatchNorm, whose statistics are not read: fold it into the Linear before it ` +
-        "(torch.nn.utils.fuse_linear_bn_eval), or export TorchScript without it",
+      `${plain(name)} is a BatchNorm, whose statistics are not read: fold it into the Linear ` +
+        "before it (torch.nn.utils.fuse_linear_bn_eval), or export TorchScript without it",
       "UNSUPPORTED",
     );
   }
