@@ -103,8 +103,8 @@ function readModule(
   if (!isNorm(state, name)) return readLinear(file, state, name, isBiasless);
   if (state.has(`${name}.bias`)) return readLayerNorm(file, state, name, LAYER_NORM_EPSILON);
   throw new FormatError(
-    `${plain(name)} has one vector and no bias: it may be an RMSNorm, a PReLU or a LayerNorm, and a ` +
-      "checkpoint does not say which; need a LayerNorm with bias",
+    `${plain(name)} has one vector and no bias: it may be an RMSNorm, a PReLU or a LayerNorm, ` +
+      "and a checkpoint does not say which; need a LayerNorm with bias",
     "UNSUPPORTED",
   );
 }
@@ -134,7 +134,8 @@ const titleOf = (prefix: string): string => plain(prefix || "its Sequential");
 function checkStart([first = 0]: readonly number[], prefix: string): void {
   if (first === 0) return;
   throw new FormatError(
-    `${titleOf(prefix)} begins with layer ${first}, need a Linear layer first (${plain(keyUnder(prefix, 0))}.weight)`,
+    `${titleOf(prefix)} begins with layer ${first}, need a Linear layer first ` +
+      `(${plain(keyUnder(prefix, 0))}.weight)`,
     "UNSUPPORTED",
   );
 }
