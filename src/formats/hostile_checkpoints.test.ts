@@ -182,6 +182,7 @@ const ENDINGS: Readonly<Record<string, readonly [code: string, begins: string]>>
   "50000 networks": ["UNSUPPORTED", 'several networks could be the actor: "actor.n0", "actor.n1"'],
   "50000 layers": ["UNSUPPORTED", SHARED(1)],
   "50000 noises": ["UNSUPPORTED", '"n1.std" is neither of "actor" nor known to be of something'],
+  "two keys of a million words": ["UNSUPPORTED", "it holds 2 tensors, which is no layout"],
   "a key of 4 MB": ["UNSUPPORTED", "x.1x.1x.1x.1"],
   "10000 entries": ["UNSUPPORTED", "it holds no dictionary, which is no layout known"],
 };

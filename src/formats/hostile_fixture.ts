@@ -292,6 +292,7 @@ function floods(): Record<string, Uint8Array> {
     "50000 networks": keys(50_000, (i) => `actor.n${i}.0.weight`),
     "50000 layers": keys(50_000, (i) => `actor.${2 * i}.weight`),
     "50000 noises": keys(50_000, (i) => (i === 0 ? "actor.0.weight" : `n${i}.std`)),
+    "two keys of a million words": keys(2, (i) => `${"x.".repeat(1_000_000)}y${i}.0.weight`),
     "a key of 4 MB": keys(2, (i) => `${"x.1".repeat(1_400_000)}.${i}.weight`),
     "10000 entries": writeZip({
       "archive/data.pkl": pickle(list()),

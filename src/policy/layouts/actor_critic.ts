@@ -69,17 +69,25 @@ function findNested(
   return found;
 }
 
+/** Modules around a whole policy: a key of a million words is an attack. */
+const WORDS_MAX = 4;
+
 /** The actor by its words; without them the only network; and both below a word of all keys. */
-function findPolicy(state: StateDict, actor: string | undefined): PolicyPlan | undefined {
-  const inner = NO_POLICY.test(firstWord(state)) ? undefined : withoutCommonWord(state);
+function findPolicy(
+  state: StateDict,
+  actor: string | undefined,
+  depth: number = WORDS_MAX,
+): PolicyPlan | undefined {
+  const isOver = depth === 0 || NO_POLICY.test(firstWord(state));
+  const inner = isOver ? undefined : withoutCommonWord(state);
   const isHolder = inner !== undefined && [...inner.keys()].some((key) => CRITIC_WORDS.test(key));
   const plan = (found: Found | undefined): PolicyPlan | undefined =>
     found && { layout: "actor_critic", state, ...found };
   return (
-    (isHolder ? findPolicy(inner, actor) : undefined) ??
+    (isHolder ? findPolicy(inner, actor, depth - 1) : undefined) ??
     plan(findActor(state, actor)) ??
     plan(actor === undefined ? findOnly(state) : undefined) ??
-    (inner && findPolicy(inner, actor))
+    (inner && findPolicy(inner, actor, depth - 1))
   );
 }
 
