@@ -29,6 +29,8 @@ export const LIMITS = {
   codeDepth: 100,
   /** Expressions read on the way through a TorchScript policy; an LSTM takes some hundred. */
   codeSteps: 20_000,
+  /** What `expand()` repeats in one file: the largest layer of a policy, 1024², has as many. */
+  expandedElements: 1 << 20,
   /** Dimensions of one tensor: numpy's own NPY_MAXDIMS. */
   tensorRank: 64,
   /** Nesting of protobuf messages: ONNX itself needs 6 outside control-flow graphs. */

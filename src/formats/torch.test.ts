@@ -210,6 +210,18 @@ test("readTorch() refuses a billion rows of stride 0", async () => {
   });
 });
 
+test("load() repeats what expand() repeats, up to a million elements", async () => {
+  const view = { key: "0", elements: 6, strides: [0], offset: 5 };
+  const expanded = await loadRoot({ ...view, shape: [100] }, FLOATS);
+  expect(expanded.data).toEqual(new Float32Array(100).fill(5));
+  expect((await refuseTensor({ ...view, shape: [2 ** 20 + 1] })).message).toEndWith(
+    "has 1048577 elements up to 5, but the storage has 6",
+  );
+  expect((await refuseTensor({ ...view, shape: [9], strides: [1], offset: 0 })).message).toEndWith(
+    "has 9 elements up to 8, but the storage has 6",
+  );
+});
+
 test("readTorch() refuses views that leave their storage", async () => {
   const failures = await Promise.all([
     refuseTensor({ shape: [6], offset: 1, elements: 6 }),
@@ -282,6 +294,7 @@ test("readTorch() says what a file that is no checkpoint is", async () => {
   const failures = await Promise.all([
     refusal(Buffer.alloc(0)),
     refusal(Buffer.from("obs_dim: 45\n")),
+    refusal(pickle(list(), 4)),
     refusal(writeZip({ "a.npy": Buffer.alloc(1) })),
     refusal(writeTorch(list(), {}, { "other/data.pkl": Buffer.alloc(1) })),
   ]);
@@ -290,6 +303,11 @@ test("readTorch() says what a file that is no checkpoint is", async () => {
     {
       code: "MALFORMED",
       message: 'it begins with "obs_dim: 45\\n", need a torch checkpoint (a zip archive)',
+    },
+    {
+      code: "UNSUPPORTED",
+      message:
+        "it is a plain pickle, need what torch.save writes; lite3rl inspect lists what is in it",
     },
     {
       code: "MALFORMED",
