@@ -29,6 +29,8 @@ export const TOOLS = {
   torch: () => hasTorch() ?? install(["python3-torch"]) ?? hasTorch() ?? notThere("torch"),
   chromium: () =>
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
+  /** rknn-toolkit2, as the program itself installs it; kept between runs in the user's cache. */
+  toolkit: () => installToolkit(),
 } as const satisfies Record<string, () => Tool | undefined>;
 
 export type ToolName = keyof typeof TOOLS;
@@ -115,6 +117,15 @@ export function makeVenv(requirements: string, pipFlags: readonly string[] = [])
   renameSync(`${mark}.part`, mark);
   return { path };
 }
+
+function installToolkit(): Tool {
+  console.error("installing rknn-toolkit2, 620 MB, or trying the one that is there …");
+  const { stdout, stderr, status } = run([process.execPath, "src/main.ts", ...INSTALL]);
+  if (status === 0) return { path: (JSON.parse(stdout) as { home: string }).home };
+  return { missing: lastLine(stderr) };
+}
+
+const INSTALL = ["toolkit", "install", "--json", "--quiet"];
 
 function lastLine(text: string): string {
   return text.trim().split("\n").at(-1) ?? "";

@@ -46,6 +46,8 @@ export interface Command<F extends Flags = Flags> {
    */
   readonly positionals: string;
   readonly summary: string;
+  /** Lines that help shows below the summary. */
+  readonly details?: readonly string[];
   /** Keys in camelCase; `dynamicBatch` is `--dynamic-batch`. */
   readonly flags: F;
   /**

@@ -51,7 +51,8 @@ function describe(cli: CAC, command: Command): CacCommand {
   // Defaults are the schemas': one of cac's would look like the user's own word.
   words.ignoreOptionDefaultValue();
   const usage = [command.name, command.positionals, "[options]"].filter(Boolean).join(" ");
-  words.usage(`${usage}\n\n  ${command.summary}`);
+  const about = [command.summary, ...(command.details ?? []).map((line) => `  ${line}`)];
+  words.usage(`${usage}\n\n  ${about.join("\n")}`);
   for (const alias of aliases) {
     words.alias(alias);
     words.alias(`${alias}.py`);

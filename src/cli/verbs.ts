@@ -62,6 +62,12 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../inspect/command.ts")).default,
   },
   {
+    name: "toolkit",
+    aliases: [],
+    summary: "Install rknn-toolkit2, which makes .rknn files, and see what is installed",
+    load: async () => (await import("../toolkit/command.ts")).default,
+  },
+  {
     name: "demo",
     aliases: [],
     summary: "Carry the built-in policy through every stage, to a walking robot and a report",

@@ -38,6 +38,7 @@ export function addRecurrent(graph: Graph, layer: RecurrentLayer): void {
   const names = stateNames(cell);
   const axis = graph.integers(`${name}.axis`, [0]);
   graph.node(`${name}.step`, "Unsqueeze", [graph.value, axis]);
+  const direction = graph.integers(`${name}.direction`, [1]);
   const results: string[][] = names.map(() => []);
   for (const [index, parts] of stack.entries()) {
     const at = `${name}.l${index}`;
@@ -60,10 +61,11 @@ export function addRecurrent(graph: Graph, layer: RecurrentLayer): void {
     const outputs = names.map((state) => `${at}.${state}`);
     graph.node(at, cell.toUpperCase(), [graph.value, weight, recurrence, bias, "", ...before], {
       attributes: { hidden_size: hidden, ...(cell === "gru" ? { linear_before_reset: 1 } : {}) },
-      outputs: ["", ...outputs],
+      outputs: [`${at}.sequence`, ...outputs],
     });
-    // One step: the last state [1, batch, hidden] is also the sequence for the next layer.
-    graph.value = present(outputs[0]);
+    // Without its direction, the sequence [1, 1, batch, hidden] is what the next layer takes. The
+    // last state has the same values, but the RKNN toolkit needs the sequence to be used.
+    graph.node(`${at}.sequence`, "Squeeze", [`${at}.sequence`, direction]);
     outputs.forEach((output, i) => present(results[i]).push(output));
   }
   graph.node(`${name}.last`, "Squeeze", [graph.value, axis]);
