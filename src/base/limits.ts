@@ -45,6 +45,10 @@ export const LIMITS = {
   rknnDocumentBytes: 4 << 20,
   /** One answer of a user's Python program: a vector and a few words. */
   bridgeBytes: 4 << 20,
+  /** Tables of one vector in a FlatBuffer: offsets can name one many times; policies have dozens. */
+  flatBufferTables: 10_000,
+  /** Bytes of one text in a FlatBuffer that are read: every table can name the same long one. */
+  flatBufferText: 1_000,
   /** Observation or action width: a policy's vector, not an image. */
   vectorWidth: 65_536,
   /** Files of one directory that `inspect` opens: a training run leaves some hundred. */

@@ -4,19 +4,41 @@
  */
 
 import { existsSync } from "node:fs";
+import { extname } from "node:path";
 import { closest } from "fastest-levenshtein";
-import { Lite3Error, quote } from "../base/errors.ts";
+import { describeSource, Lite3Error, quote } from "../base/errors.ts";
+import { readFile } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic, Backend } from "../runtime/backend.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
+import { readObservations } from "../dataset/observations.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
+import { policyShape } from "../runtime/policy_shape.ts";
+import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
+import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
+
+/** What is said of a side that is a .rknn, which was emulated. */
+export interface EmulatedFile {
+  readonly file: string;
+  /** The ONNX whose weights were looked for in the file. */
+  readonly model: string;
+  readonly weights: WeightProof;
+  readonly fromFile: readonly string[];
+  readonly assumed: readonly string[];
+}
 
 /** Rows between two signs of progress. */
 const CHUNK_ROWS = 4096;
 
-const BACKENDS = { onnx: "onnx", emulated: "emulated", "emulated:fp16": "emulated" } as const;
+const BACKENDS = {
+  onnx: "onnx",
+  emulated: "fp16",
+  "emulated:fp16": "fp16",
+  "emulated:w8a8": "w8a8",
+} as const;
 
 /** Where a model is looked for when only backends are named. */
 const PROJECT_MODELS = ["build/policy.onnx", "policy.onnx"];
@@ -26,6 +48,7 @@ export interface Side {
   readonly evidence: Arithmetic;
   readonly observationSize: number;
   readonly actionSize: number;
+  readonly emulatedFile?: EmulatedFile;
   /** `raw` shape [rows, observationSize] → actions [rows, actionSize]. */
   run(observations: Float32Array, rows: number): Promise<Float32Array>;
   [Symbol.dispose](): void;
@@ -35,6 +58,8 @@ export interface SideOptions {
   /** Model for a side that is only a backend's name. */
   readonly model: string | undefined;
   readonly obsStats: string | undefined;
+  /** Observations as the robot has them, for a side that is int8. */
+  readonly calibration: string | undefined;
   /** Are the observations as the robot has them, or already behind the normalizer? */
   readonly space: "raw" | "network";
   readonly timeoutMs: number;
@@ -44,10 +69,29 @@ export function isBackendName(spec: string): spec is keyof typeof BACKENDS {
   return Object.hasOwn(BACKENDS, spec);
 }
 
-/** The model file that a side runs; endpoints have none. */
+/** A backend whose ranges come from a calibration set. */
+export function isCalibrated(spec: string): boolean {
+  return isBackendName(spec) && BACKENDS[spec] === "w8a8";
+}
+
+export const isRknnPath = (spec: string): boolean => extname(spec).toLowerCase() === ".rknn";
+
+/** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
 export function modelPath(spec: string, other: string, model: string | undefined): string {
-  if (!isBackendName(spec)) return spec;
-  const named = model ?? (isBackendName(other) || isEndpoint(other) ? undefined : other);
+  if (!isBackendName(spec) && !isRknnPath(spec)) return spec;
+  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
+  const beside = [spec, other]
+    .filter(isRknnPath)
+    .map((path) => `${path.slice(0, -".rknn".length)}.onnx`)
+    .find((path) => existsSync(path));
+  const named = model ?? (isModel ? other : undefined) ?? beside;
+  if (named === undefined && isRknnPath(spec)) {
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot emulate ${quote(spec)}: its network is not known, ` +
+        "need the .onnx that it was made from as the other side or with --model",
+    );
+  }
   const found = named ?? PROJECT_MODELS.find((path) => existsSync(path));
   if (found !== undefined) return found;
   throw new Lite3Error(
@@ -67,16 +111,46 @@ export async function openFileSide(
     const near = closest(path, Object.keys(BACKENDS));
     throw new Lite3Error(
       "USAGE",
-      `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx file, ` +
-        `unix:PATH, tcp:HOST:PORT, or one of ${Object.keys(BACKENDS).join(", ")} ` +
+      `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx or .rknn ` +
+        `file, unix:PATH, tcp:HOST:PORT, or one of ${Object.keys(BACKENDS).join(", ")} ` +
         `(the nearest is ${near})`,
     );
   }
   const file = await readModel(path);
-  const backend = await openModel(file, isBackendName(spec) ? BACKENDS[spec] : "onnx");
+  if (isRknnPath(spec)) return openRknnSide(spec, file, options);
+  const { observationSize } = policyShape(file.model);
+  const normalizer = await normalizerFor(file, observationSize, options);
+  const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
+  const recipe =
+    kind === "w8a8"
+      ? {
+          precision: kind,
+          calibration: await readCalibration(spec, normalizer, observationSize, options),
+        }
+      : { precision: "fp16" as const };
+  const backend = await openModel(file, kind === "onnx" ? "onnx" : recipe);
+  return sideOf(isBackendName(spec) ? `${spec} (${path})` : path, backend, normalizer);
+}
+
+/** A .rknn off the board: emulated with its own weights, which are held against its ONNX's. */
+async function openRknnSide(path: string, file: ModelFile, options: SideOptions): Promise<Side> {
+  const bytes = readFile(path, LIMITS.modelBytes);
+  const { backend, fromFile, assumed, weights } = await describeSource(
+    "Cannot emulate",
+    path,
+    async () => ({
+      weights: proveWeights(bytes, file.model),
+      ...(await openRknnEmulated(bytes, file.model)),
+    }),
+  );
   const normalizer = await normalizerFor(file, backend.observationSize, options);
+  const emulatedFile = { file: path, model: file.path, weights, fromFile, assumed };
+  return { ...sideOf(`${path} (emulated)`, backend, normalizer), emulatedFile };
+}
+
+function sideOf(label: string, backend: Backend, normalizer: Normalizer | undefined): Side {
   return {
-    label: isBackendName(spec) ? `${spec} (${path})` : path,
+    label,
     evidence: backend.arithmetic,
     observationSize: backend.observationSize,
     actionSize: backend.actionSize,
@@ -87,6 +161,26 @@ export async function openFileSide(
     },
     [Symbol.dispose]: () => backend[Symbol.dispose](),
   };
+}
+
+/** The calibration set as the network sees it. */
+async function readCalibration(
+  spec: string,
+  normalizer: Normalizer | undefined,
+  observationSize: number,
+  { calibration }: SideOptions,
+): Promise<Float32Array> {
+  if (calibration === undefined) {
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot run backend ${quote(spec)}: int8 needs ranges, ` +
+        "name observations for them with --calibration calib_obs.npy",
+    );
+  }
+  const { data } = await readObservations(calibration, observationSize);
+  const rows = Float32Array.from(data);
+  normalizer?.apply(rows);
+  return rows;
 }
 
 /** In chunks, so that long work shows progress; a recurrent policy takes the rows as one sequence. */

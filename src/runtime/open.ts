@@ -18,7 +18,7 @@ import {
   readObservationStats,
 } from "../policy/normalizer.ts";
 import type { Backend } from "./backend.ts";
-import { openEmulated } from "./emulated.ts";
+import { type EmulationRecipe, openEmulated } from "./emulated.ts";
 import { openOnnx } from "./onnx.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 
@@ -48,10 +48,10 @@ const ADVICE: Readonly<Record<string, string>> = {
   ".rknn": "this version has no NPU backend, need the .onnx that it was converted from",
 };
 
-/** Opens a model with the CPU reference or with its fp16 emulation. */
-export function openModel(file: ModelFile, backend: "onnx" | "emulated"): Promise<Backend> {
+/** Opens a model with the CPU reference, or with the emulation of a recipe. */
+export function openModel(file: ModelFile, backend: "onnx" | EmulationRecipe): Promise<Backend> {
   return describeSource("Cannot run model", file.path, () =>
-    backend === "onnx" ? openOnnx(file.bytes, file.model) : openEmulated(file.model),
+    backend === "onnx" ? openOnnx(file.bytes, file.model) : openEmulated(file.model, backend),
   );
 }
 

@@ -1,0 +1,158 @@
+/**
+ * Parity of .rknn files off the board: emulated from their own weights, which must be the model's.
+ */
+
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { copyFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { refusalOf } from "../base/refusal_fixture.ts";
+import { exportDemoPolicy, failed, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
+import { encodeOnnx } from "../formats/onnx.ts";
+import { writeNpy } from "../formats/npy.ts";
+import { readGoldenActions } from "../policy/policy_fixture.ts";
+import { nextFloat16, readRknnModel, RKNN_FIXTURES, withChange } from "../runtime/rknn_fixture.ts";
+import { compareSides } from "./compare_sides.ts";
+
+setDefaultTimeout(60_000);
+
+const directory = temporaryDirectory();
+const fixture = (name: string) => join(RKNN_FIXTURES, name);
+const [onnx, rknn] = [fixture("small.onnx"), fixture("small.fp16.rknn")];
+const observations = fixture("small.observations.npy");
+const basis = { seed: 0, timeoutMs: 1000 } as const;
+
+async function changedModel(): Promise<string> {
+  const path = join(directory, "changed.onnx");
+  const next = (weight: number) => nextFloat16(Math.f16round(weight));
+  const model = withChange(await readRknnModel("small"), "actor.2.weight", 40, next);
+  writeFileSync(path, encodeOnnx(model));
+  return path;
+}
+
+describe("parity of a .rknn", () => {
+  test("passes by its weights and its actions, and says what is from the file", async () => {
+    const { status, json } = await runJson(["parity", onnx, rknn, "--dataset", observations]);
+    expect({ status, json }).toMatchObject({
+      status: 0,
+      json: {
+        pass: true,
+        samples: 64,
+        sides: { a: onnx, b: `${rknn} (emulated)` },
+        evidence: { a: "cpu", b: "emulation" },
+        files: [
+          {
+            file: rknn,
+            model: onnx,
+            weights: { holds: true },
+            fromFile: ["weights (float16 ×3)", "biases", expect.any(String)],
+            assumed: ['the activation "Elu" is computed exactly', expect.any(String)],
+          },
+        ],
+      },
+    });
+    const { stdout } = await run(["parity", rknn, onnx, "--samples", "3"]);
+    expect(stdout.split("\n").slice(3, 7)).toEqual([
+      "",
+      `from ${rknn}: weights (float16 ×3); biases; which layers are int8 and which float16`,
+      expect.stringMatching(/^assumed: the activation "Elu" is computed exactly; /),
+      `its 2312 weights and biases are those of ${onnx}: ok`,
+    ]);
+  });
+
+  test("fails for a file of other weights though the actions are near", async () => {
+    const changed = await changedModel();
+    const { status, json, stderr } = await runJson(["parity", changed, rknn]);
+    expect({ status, json }).toMatchObject({
+      status: 1,
+      json: { pass: false, files: [{ weights: { holds: false } }] },
+    });
+    expect(Number(json.mae)).toBeLessThan(1e-3);
+    expect(stderr.split("\n").at(-2)).toMatch(
+      /^failed: .*small\.fp16\.rknn does not have the weights of the model: actor\.2\.weight \[1, 7\] is \S+, \S+ has \S+ \(1 of 561 differ\)$/,
+    );
+  });
+
+  test("fails for an int8 file that is not near, with its weights in order", async () => {
+    const w8a8 = fixture("small.w8a8.rknn");
+    const { status, json } = await runJson(["parity", onnx, w8a8, "--dataset", observations]);
+    expect({ status, json }).toMatchObject({
+      status: 1,
+      json: { pass: false, files: [{ weights: { holds: true } }] },
+    });
+    expect(Number(json.mae)).toBeWithin(1e-3, 0.1);
+  });
+
+  test("gives the file what the network sees, folded or not, batch free or not", async () => {
+    const model = await exportDemoPolicy(directory, "external.onnx", ["--dynamic-batch"]);
+    const folded = await exportDemoPolicy(directory, "folded.onnx", ["--obs-stats", OBS_STATS]);
+    const dataset = join(directory, "obs.npy");
+    const golden = await readGoldenActions();
+    const data = Float32Array.from(golden.observations);
+    writeFileSync(dataset, writeNpy({ dtype: "float32", shape: [golden.rows, 45], data }));
+    const file = fixture("demo.fp16.rknn");
+    const options = { ...basis, dataset, obsStats: OBS_STATS };
+    for (const sides of [
+      { a: model, b: file },
+      { a: folded, b: file, model },
+    ]) {
+      const result = await compareSides({ ...options, ...sides });
+      expect(result.comparison.mae).toBeWithin(1e-6, 1e-3);
+      expect(result.sides[1].emulatedFile?.weights.holds).toBe(true);
+    }
+  });
+
+  test("takes the ONNX of the same name beside it, or none", async () => {
+    copyFileSync(rknn, join(directory, "policy.rknn"));
+    const path = join(directory, "policy.rknn");
+    const compare = () => compareSides({ ...basis, a: path, b: "emulated" });
+    expect(await refusalOf(compare)).toEqual({
+      code: "USAGE",
+      message:
+        `Cannot emulate "${path}": its network is not known, ` +
+        "need the .onnx that it was made from as the other side or with --model",
+    });
+    copyFileSync(onnx, join(directory, "policy.onnx"));
+    const { comparison } = await compare();
+    expect(comparison.max).toBe(0);
+  });
+
+  test("refuses a file that is broken, or of another network", async () => {
+    const broken = join(directory, "broken.rknn");
+    writeFileSync(broken, "RKNN");
+    const normalized = fixture("normalized.fp16.rknn");
+    const refuse = (b: string) => refusalOf(() => compareSides({ ...basis, a: onnx, b }));
+    expect([await refuse(broken), (await refuse(normalized)).code]).toEqual([
+      {
+        code: "MALFORMED",
+        message: `Cannot emulate "${broken}": it begins with "RKNN", need a .rknn file`,
+      },
+      "CHECK_FAILED",
+    ]);
+  });
+});
+
+describe("parity of emulated:w8a8", () => {
+  const calibration = fixture("small.calibration.npy");
+
+  test("is the int8 file that was calibrated on the same observations", async () => {
+    const file = fixture("small.w8a8.rknn");
+    const sides = { a: "emulated:w8a8", b: file, model: onnx, calibration };
+    const { comparison } = await compareSides({ ...basis, ...sides, dataset: observations });
+    expect(comparison.max).toBeLessThanOrEqual(1e-6);
+  });
+
+  test("needs its calibration set, which is for nothing else", async () => {
+    expect(await run(["parity", onnx, "emulated:w8a8"])).toEqual(
+      failed(
+        2,
+        'Cannot run backend "emulated:w8a8": int8 needs ranges, ' +
+          "name observations for them with --calibration calib_obs.npy",
+      ),
+    );
+    const flags = ["--calibration", calibration];
+    expect(await run(["parity", onnx, "emulated", ...flags])).toEqual(
+      failed(2, "--calibration is for the backend emulated:w8a8, none is compared"),
+    );
+  });
+});
