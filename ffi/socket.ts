@@ -52,6 +52,13 @@ function openSocket(address: SocketAddress): number {
   return fd;
 }
 
+/** Two sockets connected to each other; neither blocks, and no child inherits one by accident. */
+export function socketPair(): [ours: number, theirs: number] {
+  const pair = new Int32Array(2);
+  checkCall("socketpair", libc.socketpair(AF.UNIX, STREAM | CLOEXEC | NONBLOCK, 0, pair));
+  return [pair[0] as number, pair[1] as number];
+}
+
 function setOption(fd: number, level: number, option: number): void {
   checkCall("setsockopt", libc.setsockopt(fd, level, option, Int32Array.of(1), 4));
 }

@@ -1,0 +1,67 @@
+/**
+ * The program as cac knows it: every verb by name, and the one that is called with its flags.
+ */
+
+import { cac, type CAC, type Command as CacCommand } from "cac";
+import { version } from "../../package.json" with { type: "json" };
+import { type Command, flagName } from "./command.ts";
+import { VERBS, type Verb } from "./verbs.ts";
+
+const CONFIG_FILE = {
+  name: "--config-file <yaml>",
+  help: "Where flags not given come from (default: lite3rl.yaml); --no-config-file: nowhere",
+};
+
+/** Switches of every verb. */
+export const GLOBAL_SWITCHES = {
+  json: "Print one JSON document on stdout, everything else on stderr",
+  quiet: "Print no progress and no notices",
+  showConfig: "Print what every flag is and where that comes from, and run nothing",
+} as const;
+
+/** Registers every verb by name for the help page, and the loaded one with its flags. */
+export function createCli(loaded?: Command): CAC {
+  const cli = cac("lite3rl");
+  cli.usage("<verb> [options]");
+  cli.option("--help", "Show this help, or that of a verb");
+  if (loaded === undefined) cli.option("--version", "Show the version");
+  for (const [key, help] of Object.entries(GLOBAL_SWITCHES)) cli.option(flagName(key), help);
+  cli.option(CONFIG_FILE.name, CONFIG_FILE.help);
+  for (const { name, summary } of VERBS) {
+    if (name === loaded?.name) describe(cli, loaded);
+    else if (loaded === undefined) cli.command(name, summary);
+  }
+  cli.globalCommand.helpCallback = (sections) => [
+    { body: `lite3rl ${version}` },
+    ...sections
+      .slice(1)
+      .filter(({ title }) => !title?.startsWith("For more info"))
+      .map(({ title = "", body }) => ({
+        title: title === "Commands" ? "Verbs" : title,
+        body: body.replaceAll(/ +$/gm, "").replaceAll(" (default: true)", ""),
+      })),
+  ];
+  return cli;
+}
+
+function describe(cli: CAC, command: Command): CacCommand {
+  const { aliases } = VERBS.find(({ name }) => name === command.name) as Verb;
+  const words = cli.command(`${command.name} ${command.positionals}`.trim(), command.summary);
+  words.allowUnknownOptions();
+  // Defaults are the schemas': one of cac's would look like the user's own word.
+  words.ignoreOptionDefaultValue();
+  const usage = [command.name, command.positionals, "[options]"].filter(Boolean).join(" ");
+  const about = [command.summary, ...(command.details ?? []).map((line) => `  ${line}`)];
+  words.usage(`${usage}\n\n  ${about.join("\n")}`);
+  for (const alias of aliases) {
+    words.alias(alias);
+    words.alias(`${alias}.py`);
+  }
+  for (const [key, flag] of Object.entries(command.flags)) {
+    const name = flag.isOnByDefault === true ? flagName(`no-${key}`) : flagName(key);
+    words.option([name, flag.value].filter(Boolean).join(" "), flag.help);
+  }
+  words.example(`  $ lite3rl ${command.example}`);
+  words.action(() => {});
+  return words;
+}
