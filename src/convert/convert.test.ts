@@ -241,7 +241,7 @@ describe("convert() refuses", () => {
       "NOT_FOUND",
       /^Cannot read "none\.npy": there is no/,
     ],
-    ["a set of another width", { dataset: wide }, "CONFIG", /shape \[20, 44\], the policy needs/],
+    ["a set of another width", { dataset: wide }, "CONFIG", /shape \[20, 44\], need \[rows, 45\]/],
     [
       "a set with NaN",
       { dataset: npy("nan.npy", golden.rows, 45, nan) },
