@@ -191,6 +191,7 @@ describe("lite3rl --version and --help", () => {
       lite3_rknn_service: "serve",
       run_rknn_agent: "agent",
       compare_outputs: "parity",
+      convert_to_rknn: "convert",
     });
   });
 

@@ -13,7 +13,7 @@ import { printResult } from "./output.ts";
 import { createCli } from "./program.ts";
 import { describeSources } from "./settings.ts";
 import { showConfig } from "./show_config.ts";
-import { ABSENT, VERBS, type Verb } from "./verbs.ts";
+import { VERBS, type Verb } from "./verbs.ts";
 import { joinValues, nearest } from "./words.ts";
 
 /** Runs the program with the user's arguments; resolves to the exit status. */
@@ -65,7 +65,9 @@ async function dispatch(typed: string[], json: boolean): Promise<number> {
   });
   if (result === undefined) return 0;
   print(result, json);
-  return result.failure === undefined ? 0 : ERROR_CODES.CHECK_FAILED.status;
+  return result.failure === undefined
+    ? 0
+    : ERROR_CODES[result.failureCode ?? "CHECK_FAILED"].status;
 }
 
 function printVersion(json: boolean): void {
@@ -77,7 +79,8 @@ function printVersion(json: boolean): void {
 function print(result: CommandResult, json: boolean): void {
   if (json) printResult(JSON.stringify(result.json, null, 2));
   else if (result.text !== "") printResult(result.text);
-  if (result.failure !== undefined) complain("failed", result.failure);
+  if (result.failure === undefined) return;
+  complain(result.failureCode === undefined ? "failed" : "error", result.failure);
 }
 
 function report(error: unknown, json: boolean): number {
@@ -106,10 +109,6 @@ function findVerb(word: string): Verb {
   const plain = word.replace(/\.py$/, "");
   const verb = VERBS.find(({ name, aliases }) => name === plain || aliases.includes(plain));
   if (verb !== undefined) return verb;
-  const instead = ABSENT[plain];
-  if (instead !== undefined) {
-    throw new Lite3Error("UNSUPPORTED", `${quote(word)} is not in this version: ${instead}`);
-  }
   const known = VERBS.flatMap(({ name, aliases }) => [name].concat(aliases));
   throw new Lite3Error(
     "USAGE",

@@ -16,7 +16,7 @@ import { isMap, isScalar, isSeq, type YAMLMap } from "yaml";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readYamlDocument, type YamlDocument } from "../policy/yaml_file.ts";
 import type { Settable, Setting, Settings } from "./settings.ts";
-import { ABSENT, VERBS } from "./verbs.ts";
+import { VERBS } from "./verbs.ts";
 import { nearest } from "./words.ts";
 
 /** Of the directory, then of the machine. */
@@ -81,7 +81,7 @@ export function readConfigFile(
     return { section, shared };
   }
   if (!isMap(contents)) throw refuse(at(contents), "need verbs and flags with their values");
-  const verbs = [...VERBS.map(({ name }) => name), ...Object.keys(ABSENT)];
+  const verbs = VERBS.map(({ name }) => name);
   for (const { key, value } of (contents as YAMLMap).items) {
     const name = keyText(context, key, value);
     const settable = settables.get(name);

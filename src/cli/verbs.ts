@@ -12,12 +12,6 @@ export interface Verb {
   load(): Promise<Command>;
 }
 
-/** Names of the blueprint that this version has nothing for, with what to do instead. */
-export const ABSENT: Readonly<Record<string, string>> = {
-  convert: "it does not convert to .rknn, serve and parity run the .onnx",
-  convert_to_rknn: "it does not convert to .rknn, serve and parity run the .onnx",
-};
-
 export const VERBS: readonly Verb[] = [
   {
     name: "init",
@@ -36,6 +30,12 @@ export const VERBS: readonly Verb[] = [
     aliases: ["collect_calib_data"],
     summary: "Record observations of a policy in an environment as a calibration set",
     load: async () => (await import("../collect/command.ts")).default,
+  },
+  {
+    name: "convert",
+    aliases: ["convert_to_rknn"],
+    summary: "Turn an ONNX policy into a .rknn for the NPU that is proven to act the same",
+    load: async () => (await import("../convert/command.ts")).default,
   },
   {
     name: "serve",

@@ -90,7 +90,7 @@ export default defineCommand({
         ),
         "",
         `${widths}, ${activation}: ${origin}`,
-        `$ ${inside}lite3rl export && lite3rl collect && lite3rl parity`,
+        `$ ${inside}lite3rl export && lite3rl collect && lite3rl convert`,
       ].join("\n"),
     };
   },

@@ -61,7 +61,7 @@ collect: # -> build/calib_obs.npy
 convert: # build/policy.onnx -> build/policy.rknn
   onnx: build/policy.onnx
   target: rk3588
-  precision: fp16 # w8a8, hybrid, or auto: the cheapest that passes
+  # precision: auto # fp16 if nothing is said; w8a8, hybrid, or auto: the cheapest that passes
   output: build/policy.rknn
 
 parity: # the model against the NPU's arithmetic, emulated

@@ -17,7 +17,9 @@ import type { Normalizer } from "../policy/normalizer.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
+import { runRows } from "../runtime/run_rows.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
 
 /** What is said of a side that is a .rknn, which was emulated. */
@@ -30,11 +32,9 @@ export interface EmulatedFile {
   readonly assumed: readonly string[];
 }
 
-/** Rows between two signs of progress. */
-const CHUNK_ROWS = 4096;
-
 const BACKENDS = {
   onnx: "onnx",
+  toolkit: "toolkit",
   emulated: "fp16",
   "emulated:fp16": "fp16",
   "emulated:w8a8": "w8a8",
@@ -74,10 +74,22 @@ export function isCalibrated(spec: string): boolean {
   return isBackendName(spec) && BACKENDS[spec] === "w8a8";
 }
 
+/** `toolkit`, or `toolkit:policy.rknn` for the recipe that is recorded beside that file. */
+export const isToolkit = (spec: string): boolean => /^toolkit(?::|$)/.test(spec);
+
+/** Where a recipe's model is looked for: beside the file that has it. */
+const recordedOr = (spec: string): string =>
+  isToolkit(spec) ? (recordedFile(spec) ?? spec) : spec;
+
+function recordedFile(spec: string): string | undefined {
+  return spec.includes(":") ? spec.slice("toolkit:".length) : undefined;
+}
+
 export const isRknnPath = (spec: string): boolean => extname(spec).toLowerCase() === ".rknn";
 
 /** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
-export function modelPath(spec: string, other: string, model: string | undefined): string {
+export function modelPath(side: string, otherSide: string, model: string | undefined): string {
+  const [spec = "", other = ""] = [side, otherSide].map((one) => recordedOr(one));
   if (!isBackendName(spec) && !isRknnPath(spec)) return spec;
   const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
   const beside = [spec, other]
@@ -117,8 +129,13 @@ export async function openFileSide(
     );
   }
   const file = await readModel(path);
-  if (isRknnPath(spec)) return openRknnSide(spec, file, options);
   const { observationSize } = policyShape(file.model);
+  if (isToolkit(spec)) {
+    const normalizer = await normalizerFor(file, observationSize, options);
+    const backend = await openRecorded(recordedFile(spec), file, normalizer);
+    return sideOf(`${spec} (${path})`, backend, normalizer);
+  }
+  if (isRknnPath(spec)) return openRknnSide(spec, file, options);
   const normalizer = await normalizerFor(file, observationSize, options);
   const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
   const recipe =
@@ -157,7 +174,8 @@ function sideOf(label: string, backend: Backend, normalizer: Normalizer | undefi
     async run(observations, rows) {
       const input = Float32Array.from(observations);
       normalizer?.apply(input);
-      return actInOrder(backend, input, rows);
+      const { update, finish } = progress("parity", rows);
+      return runRows(backend, input, rows, { onRows: update }).finally(finish);
     },
     [Symbol.dispose]: () => backend[Symbol.dispose](),
   };
@@ -181,27 +199,6 @@ async function readCalibration(
   const rows = Float32Array.from(data);
   normalizer?.apply(rows);
   return rows;
-}
-
-/** In chunks, so that long work shows progress; a recurrent policy takes the rows as one sequence. */
-async function actInOrder(
-  backend: Backend,
-  input: Float32Array,
-  rows: number,
-): Promise<Float32Array> {
-  const { observationSize: from, actionSize: to } = backend;
-  const actions = new Float32Array(rows * to);
-  const state = backend.createState();
-  const chunk = state.tensors.length === 0 ? CHUNK_ROWS : 1;
-  const bar = progress("parity", rows);
-  for (let row = 0; row < rows; row += chunk) {
-    const end = Math.min(row + chunk, rows);
-    const observations = input.subarray(row * from, end * from);
-    await backend.infer(observations, actions.subarray(row * to, end * to), state, end - row);
-    bar.update(end);
-  }
-  bar.finish();
-  return actions;
 }
 
 async function normalizerFor(

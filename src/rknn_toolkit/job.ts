@@ -13,9 +13,9 @@ import { writeNpy } from "../formats/npy.ts";
 export interface CalibrationInput {
   /** The model's input; the entries are in the model's order. */
   readonly name: string;
-  /** Without the batch. */
+  /** Of one sample, as the model has it: [1, 45], or [layers, 1, hidden] for a state. */
   readonly shape: readonly number[];
-  /** [rows, ...shape] */
+  /** The samples one after the other. */
   readonly data: Float32Array;
 }
 
@@ -123,7 +123,7 @@ function writeDataset(directory: string, inputs: readonly CalibrationInput[]): v
       const size = sizes[i] ?? 0;
       const name = `s${String(row).padStart(5, "0")}${inputs.length > 1 ? `_${i}` : ""}.npy`;
       const values = data.subarray(row * size, (row + 1) * size);
-      writeFileSync(join(directory, name), float32Npy([1, ...shape], values));
+      writeFileSync(join(directory, name), float32Npy(shape, values));
       return name;
     });
     lines.push(`${names.join(" ")}\n`);

@@ -27,7 +27,7 @@ export const ROWS = 16;
 export function tinyJob(precision: "fp16" | "w8a8" = "fp16"): ToolkitJob {
   const random = createRandom(1);
   const observations = Float32Array.from({ length: ROWS * 2 }, () => random.normal());
-  const dataset = [{ name: "obs", shape: [2], data: observations }];
+  const dataset = [{ name: "obs", shape: [1, 2], data: observations }];
   return {
     model: encodeOnnx(modelOf(TINY_NETWORK)),
     target: "rk3588",

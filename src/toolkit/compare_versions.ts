@@ -65,7 +65,7 @@ export async function compareVersions(options: VersionsOptions): Promise<Version
   using reference = await openOnnx(bytes, model);
   await reference.infer(samples.data, expected, reference.createState(), samples.rows);
   const names = Array.from({ length: shape.actionSize }, (_, i) => String(i));
-  const width = [shape.observationSize];
+  const width = [1, shape.observationSize];
   const dataset = [{ name: shape.input.name, shape: width, data: samples.data }];
   const int8 = { algorithm: "normal", method: "channel", dataset } as const;
   const builds: VersionBuild[] = [];

@@ -49,7 +49,7 @@ export async function tryToolkit(
         `by ${mae}, need at most ${GATES[word]}; another version may do: --toolkit`,
     );
   };
-  const dataset = [{ name: "obs", shape: [SIZES[0]], data: observations }];
+  const dataset = [{ name: "obs", shape: [1, SIZES[0]], data: observations }];
   return {
     fp16: await check("fp16"),
     w8a8: await check("w8a8", { algorithm: "normal", method: "channel", dataset }),
