@@ -18,6 +18,7 @@ const commandWith = (positionals: string): Command =>
     example: "inspect x",
     flags: { mode: { value: "<m>", help: "m", schema: v.optional(textValue("a mode")) } },
     rivals: [["mode", "sets"]],
+    unused: ([first]) => (first === "plain" ? ["mode"] : []),
     run: () => Promise.resolve(undefined),
   });
 
@@ -69,6 +70,19 @@ describe("positional arguments", () => {
       { positionals: ["1.onnx", second], flags: {} },
       { positionals: ["x", second], flags: {} },
       { positionals: ["x", "y"], flags: {} },
+    ]);
+  });
+
+  test("leave out what a file says and they have no use for, not what is written", () => {
+    const yaml = "inspect: {mode: deep}";
+    expect([
+      withFile("[word]", yaml, "plain"),
+      withFile("[word]", yaml, "plain", "--mode", "deep"),
+      withFile("[word]", yaml, "other"),
+    ]).toEqual([
+      { positionals: ["plain"], flags: {} },
+      { positionals: ["plain"], flags: { mode: "deep" } },
+      { positionals: ["other"], flags: { mode: "deep" } },
     ]);
   });
 

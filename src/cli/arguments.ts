@@ -57,12 +57,20 @@ export function gatherArguments(
   positionalsOf(command).forEach(({ name }, i) => {
     if (i < positionals.length) own.set(name, { ...written(name, positionals[i]), name });
   });
-  const settings = mergeSettings([own, ...layers], command.rivals);
-  return {
-    positionals: addPositionals(command, positionals, settings),
-    settings,
-    showConfig: show === true,
-  };
+  const merged = mergeSettings([own, ...layers], command.rivals);
+  const all = addPositionals(command, positionals, merged);
+  const settings = leaveOut(
+    merged,
+    command.unused?.(all, (key) => merged.get(key)?.value),
+  );
+  return { positionals: all, settings, showConfig: show === true };
+}
+
+/** The settings without those that mean nothing here, unless the user's own words say them. */
+function leaveOut(settings: Settings, unused: readonly string[] = []): Settings {
+  const isLeft = ([key, { source }]: [string, Setting]): boolean =>
+    source === "command line" || !unused.includes(key);
+  return new Map([...settings].filter(isLeft));
 }
 
 function written(key: string, value: unknown): Setting {

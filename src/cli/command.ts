@@ -58,6 +58,11 @@ export interface Command<F extends Flags = Flags> {
    * the other in a file.
    */
   readonly rivals?: readonly (readonly [string, string])[];
+  /**
+   * Flags that mean nothing beside these arguments: what a file or variable says of them is left
+   * out. On the command line `run` refuses them.
+   */
+  unused?(positionals: readonly string[], valueOf: (key: string) => unknown): readonly string[];
   /** A line that can be run as it stands, without the program's name. */
   readonly example: string;
   run(

@@ -19,6 +19,7 @@ import { ENVIRONMENT_HELP, PROGRAM_FLAGS, programOptions } from "../cli/program_
 import { collect, type CollectResult, STRATIFY_FROM } from "./collect.ts";
 import { COMMAND_TERM } from "./commands.ts";
 import { renderCoverage } from "./coverage.ts";
+import { isModelFile } from "./policies.ts";
 
 export default defineCommand({
   name: "collect",
@@ -34,6 +35,10 @@ export default defineCommand({
     ["sets", "rate"],
     ["sets", "obsStats"],
   ],
+  unused: (_positionals, valueOf) => {
+    const policy = valueOf("policy");
+    return typeof policy === "string" && !isModelFile(policy) ? ["obsStats"] : [];
+  },
   flags: {
     env: {
       value: "<env>",

@@ -15,6 +15,7 @@ import { defineCommand, integerValue, sizesValue, switchValue, textValue } from 
 import { table } from "../cli/output.ts";
 import { type Activation, parseActivation } from "../policy/activation.ts";
 import { DEMO_ACTOR, readDemoFile } from "../policy/demo_policy.ts";
+import { findToolkit } from "../rknn_toolkit/environment.ts";
 import { type ActorSizes, generateCheckpoint, generateObsStats } from "./actor_critic.ts";
 import { pythonPolicy, typescriptPolicy } from "./example_policies.ts";
 import { actorConfig, FILES, projectSettings } from "./project_files.ts";
@@ -75,6 +76,7 @@ export default defineCommand({
     const { observationSize, actionSize, hiddenSizes } = sizes;
     const widths = [observationSize, ...hiddenSizes, actionSize].join("-");
     const inside = directory === "." ? "" : `cd ${shellWord(directory)} && `;
+    const install = findToolkit() === undefined ? "lite3rl toolkit install && " : "";
     return {
       json: {
         directory,
@@ -90,7 +92,7 @@ export default defineCommand({
         ),
         "",
         `${widths}, ${activation}: ${origin}`,
-        `$ ${inside}lite3rl export && lite3rl collect && lite3rl convert`,
+        `$ ${inside}lite3rl export && lite3rl collect && ${install}lite3rl convert`,
       ].join("\n"),
     };
   },

@@ -14,15 +14,14 @@ import {
   type Observations,
 } from "../dataset/observations.ts";
 import {
-  isBackendName,
   isCalibrated,
-  isRknnPath,
   type EmulatedFile,
   modelPath,
   openEndpointSide,
   openFileSide,
   type Side,
   type SideOptions,
+  takesModel,
 } from "./sides.ts";
 
 /** Observations that are generated where nothing else is said. */
@@ -107,8 +106,7 @@ function checkUsed({ a, b, model, dataset, samples, calibration }: ParityOptions
       "--samples is for generated observations, --dataset brings its own",
     );
   }
-  const needsModel = [a, b].some((side) => isBackendName(side) || isRknnPath(side));
-  if (model !== undefined && !needsModel) {
+  if (model !== undefined && !takesModel(a, b)) {
     throw new Lite3Error(
       "USAGE",
       `--model ${quote(model)} is for sides that are only a backend, ${quote(a)} and ${quote(b)} are not`,

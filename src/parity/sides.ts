@@ -4,7 +4,6 @@
  */
 
 import { existsSync } from "node:fs";
-import { extname } from "node:path";
 import { closest } from "fastest-levenshtein";
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
@@ -85,7 +84,21 @@ function recordedFile(spec: string): string | undefined {
   return spec.includes(":") ? spec.slice("toolkit:".length) : undefined;
 }
 
-export const isRknnPath = (spec: string): boolean => extname(spec).toLowerCase() === ".rknn";
+/** `policy.rknn`, and what convert refused: `policy.rknn.rejected`. */
+const RKNN_NAME = /\.rknn(?:\.rejected)?$/i;
+
+export const isRknnPath = (spec: string): boolean => RKNN_NAME.test(spec);
+
+/** Does a side need a model that neither of them names? */
+export function needsModel(a: string, b: string): boolean {
+  const isNamed = [a, b].some((one) => !isBackendName(one) && !isEndpoint(one) && !isRknnPath(one));
+  return takesModel(a, b) && !isNamed;
+}
+
+/** Does a side run a model that it does not name itself? */
+export function takesModel(a: string, b: string): boolean {
+  return [a, b].some((one) => isBackendName(one) || isRknnPath(one));
+}
 
 /** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
 export function modelPath(side: string, otherSide: string, model: string | undefined): string {
@@ -94,7 +107,7 @@ export function modelPath(side: string, otherSide: string, model: string | undef
   const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
   const beside = [spec, other]
     .filter(isRknnPath)
-    .map((path) => `${path.slice(0, -".rknn".length)}.onnx`)
+    .map((path) => path.replace(RKNN_NAME, ".onnx"))
     .find((path) => existsSync(path));
   const named = model ?? (isModel ? other : undefined) ?? beside;
   if (named === undefined && isRknnPath(spec)) {

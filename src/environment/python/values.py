@@ -142,7 +142,7 @@ def load(program):
         if missing is not None and (module + ".").startswith(missing + "."):
             raise Refused(
                 "NOT_FOUND",
-                'no module "%s" from %s with %s; change the directory, or --python'
+                'no module "%s" from %s with %s; name its root with PYTHONPATH, or --python'
                 % (missing, os.getcwd(), sys.executable),
             )
         raise
