@@ -4,6 +4,7 @@
 
 import { cac, type CAC, type Command as CacCommand } from "cac";
 import { version } from "../../package.json" with { type: "json" };
+import { wrap } from "../base/text.ts";
 import { type Command, flagName } from "./command.ts";
 import { VERBS, type Verb } from "./verbs.ts";
 
@@ -38,10 +39,23 @@ export function createCli(loaded?: Command): CAC {
       .filter(({ title }) => !title?.startsWith("For more info"))
       .map(({ title = "", body }) => ({
         title: title === "Commands" ? "Verbs" : title,
-        body: body.replaceAll(/ +$/gm, "").replaceAll(" (default: true)", ""),
+        body: wrapColumns(body.replaceAll(/ +$/gm, "").replaceAll(" (default: true)", "")),
       })),
   ];
   return cli;
+}
+
+/** The usual terminal. */
+const COLUMNS = 80;
+
+/** Breaks what stands behind `  --flag <value>  `, and goes on below it. */
+function wrapColumns(body: string): string {
+  const wrapLine = (line: string): string => {
+    const [, words = "", text = ""] = /^( {2}\S.*? {2,})(\S.*)$/.exec(line) ?? [];
+    if (line.length <= COLUMNS || words === "") return line;
+    return words + wrap(text, COLUMNS - words.length).join(`\n${" ".repeat(words.length)}`);
+  };
+  return body.split("\n").map(wrapLine).join("\n");
 }
 
 function describe(cli: CAC, command: Command): CacCommand {
