@@ -71,6 +71,7 @@ const ORDER = [
     "src/inspect",
     "src/toolkit",
     "src/init",
+    "src/npu_process",
   ],
   ["src/demo"],
   ["src/cli"],
