@@ -41,6 +41,10 @@ export const LIMITS = {
   npyHeaderBytes: 10_000,
   /** JSON at the end of a .rknn: names and shapes, one or two kilobytes in practice. */
   rknnDocumentBytes: 4 << 20,
+  /** Tables of one vector in a FlatBuffer: offsets can name one many times; policies have dozens. */
+  flatBufferTables: 10_000,
+  /** Bytes of one text in a FlatBuffer that are read: every table can name the same long one. */
+  flatBufferText: 1_000,
   /** Observation or action width: a policy's vector, not an image. */
   vectorWidth: 65_536,
   /** Files of one directory that `inspect` opens: a training run leaves some hundred. */

@@ -17,7 +17,7 @@ const MAGIC = "RKNN\0\0\0\0";
 const ENCRYPTED_MAGIC = "CYPTRKNN";
 /** What every file seen so far has. */
 const VERSION = 6;
-const HEADER_BYTES = 64;
+export const HEADER_BYTES = 64;
 /** Of the FlatBuffer in the payload: at byte 4 of any FlatBuffer that has one. */
 const PAYLOAD_IDENTIFIER = "RKNN";
 

@@ -112,7 +112,7 @@ function numbersOf(
   );
 }
 
-async function runSession(session: InferenceSession, feeds: Record<string, Tensor>) {
+export async function runSession(session: InferenceSession, feeds: Record<string, Tensor>) {
   try {
     return await session.run(feeds);
   } catch (error) {
@@ -128,7 +128,7 @@ function reasonOf(error: unknown): string {
   return line.replaceAll(/\S*\/onnxruntime\/\S+:\d+ (?:\S+\(.*?\) )?/g, "");
 }
 
-async function createSession(
+export async function createSession(
   runtime: Runtime,
   bytes: Uint8Array,
   optimize: boolean,
