@@ -32,3 +32,8 @@ declare module "*_client.js" {
   const text: string;
   export default text;
 }
+
+declare module "*.py" {
+  const text: string;
+  export default text;
+}

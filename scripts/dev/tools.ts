@@ -31,6 +31,8 @@ export const TOOLS = {
   zig: () => makeVenv(join(ROOT, "scripts", "dev", "requirements-zig.txt")),
   chromium: () =>
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
+  /** rknn-toolkit2, as the program itself installs it; kept between runs in the user's cache. */
+  toolkit: () => installToolkit(),
 } as const satisfies Record<string, () => Tool | undefined>;
 
 export type ToolName = keyof typeof TOOLS;
@@ -108,6 +110,15 @@ export function makeVenv(requirements: string, pipFlags: readonly string[] = [])
   renameSync(`${mark}.part`, mark);
   return { path };
 }
+
+function installToolkit(): Tool {
+  console.error("installing rknn-toolkit2, 620 MB, or trying the one that is there …");
+  const { stdout, stderr, status } = run([process.execPath, "src/main.ts", ...INSTALL]);
+  if (status === 0) return { path: (JSON.parse(stdout) as { home: string }).home };
+  return { missing: lastLine(stderr) };
+}
+
+const INSTALL = ["toolkit", "install", "--json", "--quiet"];
 
 function lastLine(text: string): string {
   return text.trim().split("\n").at(-1) ?? "";

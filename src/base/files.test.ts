@@ -9,6 +9,7 @@ import {
   readFile,
   sha256,
   sha256Source,
+  writeDescribedFile,
   writeFileAtomic,
 } from "./files.ts";
 import { refusalOf } from "./refusal_fixture.ts";
@@ -156,5 +157,28 @@ describe("sha256()", () => {
       sha256Source(memorySource(Buffer.from("abc"))),
       sha256Source(memorySource(long)),
     ]).toEqual([SHA256_ABC, sha256(long)]);
+  });
+});
+
+describe("writeDescribedFile()", () => {
+  const [file, words] = [place("pair.bin"), place("pair.json")];
+  const both = () => [file, words].map((path) => readFileSync(path, "utf8"));
+  const write = (content: string, description = words) =>
+    writeDescribedFile(file, Buffer.from(content), { path: description, text: `of ${content}` });
+
+  test("replaces a file and what describes it", () => {
+    write("old");
+    expect(both()).toEqual(["old", "of old"]);
+    write("new");
+    expect(both()).toEqual(["new", "of new"]);
+  });
+
+  test("changes nothing when one of them cannot be written", async () => {
+    write("kept");
+    const folder = place("folder.json");
+    mkdirSync(folder);
+    expect((await refusalOf(() => write("lost", folder))).code).toBe("NATIVE");
+    expect(both()).toEqual(["kept", "of kept"]);
+    expect(readdirSync(directory).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 });

@@ -77,32 +77,87 @@ export function readFile(path: string, bytesMax: number): Uint8Array<ArrayBuffer
  * through, not replaced.
  */
 export function writeFileAtomic(path: string, bytes: Uint8Array | string): void {
+  using staged = stageFile(path, bytes);
+  staged.publish();
+}
+
+/**
+ * Writes a file and what describes it. Nothing changes unless both could be written, and at no
+ * moment does a description stand beside another file than its own: the old one goes first.
+ */
+export function writeDescribedFile(
+  path: string,
+  bytes: Uint8Array,
+  description: { readonly path: string; readonly text: string },
+): void {
+  using file = stageFile(path, bytes);
+  using words = stageFile(description.path, description.text);
+  removeFile(description.path);
+  file.publish();
+  words.publish();
+}
+
+/** Removes a file that may not be there. */
+export function removeFile(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+interface StagedFile extends Disposable {
+  /** Gives the file its name; without it nothing is left. */
+  publish(): void;
+}
+
+function stageFile(path: string, bytes: Uint8Array | string): StagedFile {
   const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
   const target = existsSync(path) ? realpathSync(path) : path;
   const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
+  const discard = (): void => {
+    if (existsSync(temporary)) rmSync(temporary, { force: true });
+  };
   try {
     if (existsSync(target) && !statSync(target).isFile()) {
       throw new Error("something that is not a file has that name");
     }
     mkdirSync(dirname(target), { recursive: true });
-    const fd = openSync(temporary, "w");
-    try {
-      let done = 0;
-      while (done < data.length) done += writeSync(fd, data, done);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temporary, target);
+    writeSynced(temporary, data);
   } catch (error) {
-    if (existsSync(temporary)) rmSync(temporary, { force: true });
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Lite3Error(
-      "NATIVE",
-      `Cannot write ${quote(path)}: ${reason}; name a place that can be written with --output`,
-      { cause: error },
-    );
+    discard();
+    throw cannotWrite(path, error);
   }
+  return {
+    publish() {
+      try {
+        renameSync(temporary, target);
+      } catch (error) {
+        throw cannotWrite(path, error);
+      }
+    },
+    [Symbol.dispose]: discard,
+  };
+}
+
+function writeSynced(path: string, data: Uint8Array): void {
+  const fd = openSync(path, "w");
+  try {
+    let done = 0;
+    while (done < data.length) done += writeSync(fd, data, done);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function cannotWrite(path: string, error: unknown): Lite3Error {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new Lite3Error(
+    "NATIVE",
+    `Cannot write ${quote(path)}: ${reason}; name a place that can be written with --output`,
+    { cause: error },
+  );
 }
 
 /**

@@ -62,7 +62,9 @@ async function dispatch(given: string[], json: boolean): Promise<number> {
   });
   if (result === undefined) return 0;
   print(result, json);
-  return result.failure === undefined ? 0 : ERROR_CODES.CHECK_FAILED.status;
+  return result.failure === undefined
+    ? 0
+    : ERROR_CODES[result.failureCode ?? "CHECK_FAILED"].status;
 }
 
 function printVersion(json: boolean): void {
@@ -74,7 +76,8 @@ function printVersion(json: boolean): void {
 function print(result: CommandResult, json: boolean): void {
   if (json) printResult(JSON.stringify(result.json, null, 2));
   else if (result.text !== "") printResult(result.text);
-  if (result.failure !== undefined) complain("failed", result.failure);
+  if (result.failure === undefined) return;
+  complain(result.failureCode === undefined ? "failed" : "error", result.failure);
 }
 
 function report(error: unknown, json: boolean): number {
@@ -170,7 +173,7 @@ export function readArguments(
   const { args, options } = cli.parse(["bun", "lite3rl", ...words], { run: false });
   const { "--": rest = [], ...given } = options;
   checkHaveValues(cli);
-  const positionals = [...args, ...(rest as string[])];
+  const positionals = [...args.flat(), ...(rest as string[])];
   checkPositionals(command, positionals);
   return { positionals, flags: checkFlags(command, given) };
 }
@@ -185,12 +188,15 @@ function checkHaveValues(cli: CAC): void {
   }
 }
 
+/** `<x>` must be there, `[x]` may be, `[...x]` takes all that follow. */
 function checkPositionals(command: Command, found: readonly string[]): void {
   const wanted = command.positionals === "" ? [] : command.positionals.split(" ");
-  if (found.length === wanted.length) return;
+  const needed = wanted.filter((word) => word.startsWith("<"));
+  const most = wanted.some((word) => word.startsWith("[...")) ? Infinity : wanted.length;
+  if (found.length >= needed.length && found.length <= most) return;
   const hint = `lite3rl ${command.example}`;
-  if (found.length < wanted.length) {
-    const missing = wanted.slice(found.length).join(" ");
+  if (found.length < needed.length) {
+    const missing = needed.slice(found.length).join(" ");
     throw new Lite3Error("USAGE", `${command.name} needs ${missing}, for example: ${hint}`);
   }
   const extra = found.slice(wanted.length).map(quote).join(", ");

@@ -5,6 +5,7 @@
  */
 
 import * as v from "valibot";
+import type { ErrorCode } from "../base/errors.ts";
 
 /** One flag. `value` is what help shows after it; a flag without one is a switch. */
 export interface Flag<S extends v.GenericSchema = v.GenericSchema> {
@@ -28,6 +29,8 @@ export interface CommandResult {
   readonly text: string;
   /** Present when something was checked and failed: one line of why; exit status 1. */
   readonly failure?: string;
+  /** Another error than CHECK_FAILED, with its exit status: there is a result, but not the whole. */
+  readonly failureCode?: ErrorCode;
 }
 
 export interface CommandContext {
@@ -40,7 +43,7 @@ export interface CommandContext {
 
 export interface Command<F extends Flags = Flags> {
   readonly name: string;
-  /** Positional arguments as cac writes them: `<checkpoint>`, `<a> <b>`, or nothing. */
+  /** Positional arguments as cac writes them: `<a> <b>`, `<a> [b]`, `<action> [...names]`. */
   readonly positionals: string;
   readonly summary: string;
   /** Keys in camelCase; `dynamicBatch` is `--dynamic-batch`. */

@@ -16,8 +16,6 @@ export interface Verb {
 
 /** Names of the blueprint that this version has nothing for, with what to do instead. */
 export const ABSENT: Readonly<Record<string, string>> = {
-  convert: "it does not convert to .rknn, serve and parity run the .onnx",
-  convert_to_rknn: "it does not convert to .rknn, serve and parity run the .onnx",
   example_dummy_policy: "use lite3rl collect --policy random",
   example_generate_dummy_policy: "lite3rl demo brings a policy, in lite3rl-demo/policy.pt",
 };
@@ -34,6 +32,12 @@ export const VERBS: readonly Verb[] = [
     aliases: ["collect_calib_data"],
     summary: "Record observations of a policy in an environment as a calibration set",
     load: async () => (await import("../collect/command.ts")).default,
+  },
+  {
+    name: "convert",
+    aliases: ["convert_to_rknn"],
+    summary: "Turn an ONNX policy into a .rknn for the NPU that is proven to act the same",
+    load: async () => (await import("../convert/command.ts")).default,
   },
   {
     name: "serve",
@@ -58,6 +62,12 @@ export const VERBS: readonly Verb[] = [
     aliases: [],
     summary: "Say what a checkpoint, model or array file is, and what can be done with it",
     load: async () => (await import("../inspect/command.ts")).default,
+  },
+  {
+    name: "toolkit",
+    aliases: [],
+    summary: "Install rknn-toolkit2, which makes .rknn files, and see what is installed",
+    load: async () => (await import("../toolkit/command.ts")).default,
   },
   {
     name: "demo",

@@ -112,10 +112,13 @@ function readContent(index: number, contents: readonly FlatTable[]) {
   return table.bytes(CONTENT.data);
 }
 
+/** In the place of an optional input, as a recurrent cell's lengths. */
+const LEFT_OUT: RknnGraphTensor = { name: "", dtype: "other", shape: [], stored: [] };
+
 function readOperator(table: FlatTable, tensors: readonly RknnGraphTensor[]): RknnOperator {
   const pick = (field: number): RknnGraphTensor[] =>
     table.int32s(field).map((index) => {
-      const tensor = tensors[index];
+      const tensor = index === -1 ? LEFT_OUT : tensors[index];
       if (tensor !== undefined) return tensor;
       throw new FormatError(`an operator has tensor ${index}, but there are ${tensors.length}`);
     });

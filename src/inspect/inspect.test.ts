@@ -224,8 +224,6 @@ test("an ONNX model says what keeps it off the NPU", async () => {
         "a and 1 more: Selu is not an operator of the NPU, train with elu",
         "b: Elu with alpha 0.5, the NPU computes alpha 1 only",
         "opset 20: conversion takes at most 19",
-        "input obs has a dynamic dimension, conversion needs fixed ones: export without " +
-          "--dynamic-batch",
         "w[1] is 1000000, float16 holds at most 65504",
       ],
     },

@@ -4,7 +4,7 @@
 
 import { Lite3Error, quote } from "../base/errors.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
-import { LITE3_CONTRACT } from "../policy/contract.ts";
+import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
 import {
@@ -106,13 +106,6 @@ async function chooseSamples(options: ParityOptions, width: number): Promise<Obs
   const { obsStats } = options;
   const stats = obsStats === undefined ? undefined : await readObservationStats(obsStats);
   return generateObservations(options.samples ?? SAMPLES, width, options.seed, stats);
-}
-
-/** Joint names where the actions are as many as the Lite3's, else their indices. */
-function outputNames(actionSize: number): string[] {
-  const { joints } = LITE3_CONTRACT;
-  if (joints.length === actionSize) return [...joints];
-  return Array.from({ length: actionSize }, (_, i) => `action[${i}]`);
 }
 
 function checkSameSizes(a: Side, b: Side): void {

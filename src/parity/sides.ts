@@ -7,14 +7,12 @@ import { existsSync } from "node:fs";
 import { closest } from "fastest-levenshtein";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { progress } from "../cli/output.ts";
-import type { Arithmetic, Backend } from "../runtime/backend.ts";
+import type { Arithmetic } from "../runtime/backend.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { openRemote } from "../runtime/remote.ts";
+import { runRows } from "../runtime/run_rows.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
-
-/** Rows between two signs of progress. */
-const CHUNK_ROWS = 4096;
 
 const BACKENDS = { onnx: "onnx", emulated: "emulated", "emulated:fp16": "emulated" } as const;
 
@@ -83,31 +81,11 @@ export async function openFileSide(
     async run(observations, rows) {
       const input = Float32Array.from(observations);
       normalizer?.apply(input);
-      return actInOrder(backend, input, rows);
+      const { update, finish } = progress("parity", rows);
+      return runRows(backend, input, rows, { onRows: update }).finally(finish);
     },
     [Symbol.dispose]: () => backend[Symbol.dispose](),
   };
-}
-
-/** In chunks, so that long work shows progress; a recurrent policy takes the rows as one sequence. */
-async function actInOrder(
-  backend: Backend,
-  input: Float32Array,
-  rows: number,
-): Promise<Float32Array> {
-  const { observationSize: from, actionSize: to } = backend;
-  const actions = new Float32Array(rows * to);
-  const state = backend.createState();
-  const chunk = state.tensors.length === 0 ? CHUNK_ROWS : 1;
-  const bar = progress("parity", rows);
-  for (let row = 0; row < rows; row += chunk) {
-    const end = Math.min(row + chunk, rows);
-    const observations = input.subarray(row * from, end * from);
-    await backend.infer(observations, actions.subarray(row * to, end * to), state, end - row);
-    bar.update(end);
-  }
-  bar.finish();
-  return actions;
 }
 
 async function normalizerFor(

@@ -55,3 +55,10 @@ export const LITE3_CONTRACT: Contract = {
 export function observationSize(contract: Contract): number {
   return contract.observation.reduce((sum, term) => sum + term.size, 0);
 }
+
+/** Joint names where the actions are as many as the Lite3's, else their indices. */
+export function outputNames(actionSize: number): string[] {
+  const { joints } = LITE3_CONTRACT;
+  if (joints.length === actionSize) return [...joints];
+  return Array.from({ length: actionSize }, (_, i) => `action[${i}]`);
+}

@@ -11,7 +11,7 @@ import {
   type OnnxTensor,
   tensorFloats,
 } from "../formats/onnx.ts";
-import { plain } from "../base/text.ts";
+import { plain, tally } from "../base/text.ts";
 
 /** Values beyond are infinite as float16; the toolkit converts them, and NaN, without a word. */
 const FLOAT16_MAX = 65_504;
@@ -23,6 +23,50 @@ const FLOATS: ReadonlySet<number> = new Set([
 ]);
 /** The newest opset that the toolkit takes: `Unsupport onnx opset 20, need <= 19!`. */
 const OPSET_MAX = 19;
+
+/**
+ * Operators that toolkit 2.5.0 leaves to the CPU, each a way there and back. Tried one by one
+ * between two layers, as float16 for rk3588; the names are ONNX's. Div by a constant is a product,
+ * which the NPU computes.
+ */
+const CPU_OPERATORS: ReadonlySet<string> = new Set(
+  "Celu Cos Erf Exp Floor Greater Less Log Max Min Mish Reciprocal Sin Softsign".split(" "),
+);
+
+/** Those that it gave to the NPU, or took away by joining them to a layer. */
+const NPU_OPERATORS: ReadonlySet<string> = new Set(
+  (
+    "Abs Add BatchNormalization Cast Clip Concat Dropout Elu Flatten GRU Gather Gemm HardSigmoid " +
+    "HardSwish Identity LSTM LayerNormalization LeakyRelu MatMul Mul Neg PRelu Pow ReduceMean " +
+    "ReduceSum Relu Reshape Sigmoid Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh " +
+    "ThresholdedRelu Transpose Unsqueeze Where"
+  ).split(" "),
+);
+
+export interface OperatorPlacement {
+  readonly operator: string;
+  readonly count: number;
+  /** `unknown`: nobody tried this operator. */
+  readonly runsOn: "npu" | "cpu" | "unknown";
+}
+
+/** Where the toolkit is expected to put each kind of operator, most frequent first. */
+export function npuPlacement({ graph }: OnnxModel): OperatorPlacement[] {
+  const constants = new Set(graph.initializer?.map(({ name = "" }) => name));
+  const label = ({ opType = "?", input = [] }: OnnxNode): string =>
+    opType === "Div" && !constants.has(input[1] ?? "") ? "Div by a value" : opType;
+  const counts = tally((graph.node ?? []).map(label));
+  return Object.entries(counts).map(([operator, count]) => ({
+    operator,
+    count,
+    runsOn: placementOf(operator),
+  }));
+}
+
+function placementOf(operator: string): OperatorPlacement["runsOn"] {
+  if (operator === "Div" || NPU_OPERATORS.has(operator)) return "npu";
+  return operator === "Div by a value" || CPU_OPERATORS.has(operator) ? "cpu" : "unknown";
+}
 
 /** One sentence per problem, without repeating itself for every node of a kind. */
 export function npuProblems(model: OnnxModel): string[] {
@@ -43,7 +87,7 @@ export function npuProblems(model: OnnxModel): string[] {
     sentences.push(`opset ${opset?.version}: conversion takes at most ${OPSET_MAX}`);
   }
   const weights = (graph.initializer ?? []).flatMap((tensor) => weightProblem(tensor) ?? []);
-  return [...sentences, ...dynamicInputs(model), ...weights];
+  return [...sentences, ...weights];
 }
 
 function nodeProblem({ opType, attribute = [], domain = "" }: OnnxNode): string | undefined {
@@ -54,20 +98,6 @@ function nodeProblem({ opType, attribute = [], domain = "" }: OnnxNode): string 
   if (opType !== "Elu") return undefined;
   const alpha = attribute.find(({ name }) => name === "alpha")?.f ?? 1;
   return alpha === 1 ? undefined : `Elu with alpha ${alpha}, the NPU computes alpha 1 only`;
-}
-
-function dynamicInputs({ graph }: OnnxModel): string[] {
-  const constants = new Set(graph.initializer?.map(({ name }) => name));
-  return (graph.input ?? [])
-    .filter(({ name }) => !constants.has(name))
-    .filter(({ type }) =>
-      type?.tensorType?.shape?.dim?.some(({ dimValue }) => dimValue === undefined),
-    )
-    .map(
-      ({ name = "" }) =>
-        `input ${plain(name, 60)} has a dynamic dimension, conversion needs fixed ones: ` +
-        "export without --dynamic-batch",
-    );
 }
 
 /** A weight that float16 cannot hold, or values that cannot be read at all. */

@@ -58,10 +58,17 @@ export function addRecurrent(graph: Graph, layer: RecurrentLayer): void {
     );
     const before = names.map((state) => layerState(graph, layer, `${state}_in`, index));
     const outputs = names.map((state) => `${at}.${state}`);
+    const steps = `${at}.sequence`;
     graph.node(at, cell.toUpperCase(), [graph.value, weight, recurrence, bias, "", ...before], {
       attributes: { hidden_size: hidden, ...(cell === "gru" ? { linear_before_reset: 1 } : {}) },
-      outputs: ["", ...outputs],
+      // Named though nobody reads it: the RKNN toolkit trips over an LSTM's output left out.
+      outputs: cell === "lstm" ? [steps, ...outputs] : [steps],
     });
+    // And it trips over a GRU's last state that is read: the one step [1, 1, batch, hidden] is it.
+    if (cell === "gru") {
+      const direction = graph.integers(`${name}.direction`, [1]);
+      graph.node(`${at}.h`, "Squeeze", [steps, direction], { outputs });
+    }
     // One step: the last state [1, batch, hidden] is also the sequence for the next layer.
     graph.value = present(outputs[0]);
     outputs.forEach((output, i) => present(results[i]).push(output));

@@ -1,0 +1,202 @@
+/**
+ * One file from the toolkit, and everything that is held against it: the container, the weights in
+ * it, and what the toolkit's simulator computes for observations that it never saw.
+ */
+
+import { present } from "../base/assert.ts";
+import { describeSource } from "../base/errors.ts";
+import { sha256 } from "../base/files.ts";
+import { notice } from "../base/log.ts";
+import { shapeText } from "../base/text.ts";
+import { figure } from "../cli/output.ts";
+import type { Comparison } from "../compare/statistics.ts";
+import type { OnnxModel } from "../formats/onnx.ts";
+import { parseRknn, type RknnFile } from "../formats/rknn.ts";
+import type { InstalledToolkit } from "../rknn_toolkit/environment.ts";
+import type { Quantization, ToolkitJob } from "../rknn_toolkit/job.ts";
+import { runToolkitJob } from "../rknn_toolkit/run_job.ts";
+import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import { calibrationInputs } from "./calibration_inputs.ts";
+import { type Candidate, describeCandidate } from "./candidate.ts";
+import type { Judge } from "./judge.ts";
+import type { PrecisionChoice } from "./precision.ts";
+import type { PreparedModel } from "./prepare_model.ts";
+import type { Samples } from "./samples.ts";
+
+export interface Builder {
+  readonly toolkit: InstalledToolkit;
+  readonly prepared: PreparedModel;
+  readonly samples: Samples;
+  readonly judge: Judge;
+  readonly choice: PrecisionChoice;
+  readonly target: string;
+  /** Largest MAE that passes. */
+  readonly gate: number;
+  /** Of one run of the toolkit. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Built {
+  readonly candidate: Candidate;
+  readonly rknn: Uint8Array;
+  readonly sha256: string;
+  readonly parity: Comparison;
+  readonly weights: WeightProof;
+  /** Operators with weights of their own that are not compared: recurrent cells. */
+  readonly unproven: readonly string[];
+  /** Why it is not the policy; empty where it passed. */
+  readonly problems: readonly string[];
+  /** The toolkit's own names of layers that it left in float16. */
+  readonly toolkitLayers: readonly string[];
+  readonly versions: Readonly<Record<string, string>>;
+  readonly stages: Readonly<Record<string, number>>;
+  /** Of the toolkit's process. */
+  readonly toolkitSeconds: number;
+}
+
+/** Stages that may take long enough to be worth a line. */
+const SHOWN_STAGES: ReadonlySet<string> = new Set([
+  "import",
+  "build",
+  "hybrid1",
+  "hybrid2",
+  "simulate",
+]);
+
+/** Builds and judges. Throws ToolkitFailure; a file that is not the policy has `problems`. */
+export async function build(builder: Builder, candidate: Candidate): Promise<Built> {
+  const { toolkit, prepared, judge, target, gate, timeoutMs } = builder;
+  const label = describeCandidate(candidate);
+  // Whatever fails meanwhile ends the toolkit's process too.
+  const failed = new AbortController();
+  const job = await jobFor(builder, candidate);
+  const running = runToolkitJob(toolkit, job, {
+    timeoutMs,
+    signal: AbortSignal.any([builder.signal, failed.signal]),
+    onStage: (stage) => SHOWN_STAGES.has(stage) && notice(`${label}: ${stage}`),
+  });
+  running.catch(() => undefined);
+  try {
+    await judge.ownActions();
+  } catch (error) {
+    failed.abort();
+    await running.catch(() => undefined);
+    throw error;
+  }
+  const result = await running;
+  const { rknn } = result;
+  const [file, weights] = await describeSource(
+    "Cannot use what the toolkit made of",
+    prepared.file.path,
+    () => [parseRknn(rknn), proveWeights(rknn, prepared.model)] as const,
+  );
+  const parity = await judge.compare(present(result.simulated, "simulated actions"));
+  return {
+    candidate,
+    rknn,
+    sha256: sha256(rknn),
+    parity,
+    weights,
+    unproven: recurrentCells(prepared.model),
+    problems: [
+      ...containerProblems(file, prepared, target),
+      ...weightProblems(weights),
+      ...parityProblems(parity, gate),
+    ],
+    toolkitLayers: result.layers ?? [],
+    versions: result.versions,
+    stages: result.stages,
+    toolkitSeconds: result.seconds,
+  };
+}
+
+async function jobFor(builder: Builder, candidate: Candidate): Promise<ToolkitJob> {
+  const { prepared, samples, target } = builder;
+  const { input, output, state } = prepared.shape;
+  const quantization = await quantizationFor(builder, candidate);
+  return {
+    model: prepared.bytes,
+    target,
+    ...(quantization && { quantization }),
+    samples: {
+      observations: samples.heldOut,
+      rows: samples.heldOutRows,
+      input: input.name,
+      output: output.name,
+      state,
+    },
+  };
+}
+
+async function quantizationFor(
+  { prepared, samples, choice }: Builder,
+  { precision, float16Layers }: Candidate,
+): Promise<Quantization | undefined> {
+  if (precision === "fp16") return undefined;
+  return {
+    algorithm: choice.algorithm,
+    method: choice.method,
+    dataset: await calibrationInputs(prepared, samples),
+    ...(precision === "hybrid" && { float16Layers }),
+  };
+}
+
+export function parityProblems({ mae }: Comparison, gate: number): string[] {
+  return mae <= gate ? [] : [`MAE is ${figure(mae)}, above ${figure(gate)}`];
+}
+
+/** Another target, or other inputs and outputs than the model's. */
+function containerProblems(
+  { document, inputs, outputs }: RknnFile,
+  { shape }: PreparedModel,
+  target: string,
+): string[] {
+  const platforms = document.target_platform;
+  const wanted = [
+    [shape.input, ...shape.state.map(({ input: name, shape: size }) => ({ name, shape: size }))],
+    [shape.output, ...shape.state.map(({ output: name, shape: size }) => ({ name, shape: size }))],
+  ] as const;
+  const sides = [
+    ["inputs", inputs, wanted[0]],
+    ["outputs", outputs, wanted[1]],
+  ] as const;
+  return [
+    ...(platforms.includes(target) ? [] : [`the file is for ${platforms.join(", ")}`]),
+    ...sides.flatMap(([side, found, need]) => {
+      const [has, needs] = [found, need].map(tensorList);
+      return has === needs ? [] : [`the file's ${side} are ${has}, the model's ${needs}`];
+    }),
+  ];
+}
+
+function tensorList(
+  tensors: readonly { readonly name: string; readonly shape: readonly (number | null)[] }[],
+): string {
+  return tensors
+    .map(({ name, shape }) => `${name} ${shapeText(shape.map((size) => size ?? 1))}`)
+    .toSorted()
+    .join(", ");
+}
+
+/** How the toolkit writes the weights of these is not known. */
+function recurrentCells({ graph }: OnnxModel): string[] {
+  return (graph.node ?? []).flatMap(({ opType = "", name = "" }) =>
+    ["GRU", "LSTM", "RNN"].includes(opType) ? [name || opType] : [],
+  );
+}
+
+function weightProblems({ holds, layers }: WeightProof): string[] {
+  if (holds) return [];
+  const wrong = layers.filter(({ differing, offset }) => differing > 0 || offset === null);
+  const sentences = wrong.map(({ layer, parameter, offset, elements, differing, first }) => {
+    const what = `${parameter} of ${layer}`;
+    if (offset === null) return `${what} is not in the file`;
+    const where =
+      first === undefined
+        ? ""
+        : `, first [${first.index.join(", ")}]: ${figure(first.file)} for ${figure(first.model)}`;
+    return `${what} differs in ${differing} of ${elements} elements${where}`;
+  });
+  return sentences.length > 0 ? sentences : ["the file's weights are not the model's"];
+}

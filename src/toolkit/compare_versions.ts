@@ -1,0 +1,123 @@
+/**
+ * One model through two versions of the toolkit: does it still convert, how large, how close. So
+ * that an upgrade is tried on one model before all.
+ */
+
+import { Lite3Error } from "../base/errors.ts";
+import { sha256 } from "../base/files.ts";
+import { compareActions } from "../compare/statistics.ts";
+import {
+  generateObservations,
+  type Observations,
+  readObservations,
+} from "../dataset/observations.ts";
+import { type InstalledToolkit, requireToolkit } from "../rknn_toolkit/environment.ts";
+import { ToolkitFailure } from "../rknn_toolkit/failures.ts";
+import type { Quantization } from "../rknn_toolkit/job.ts";
+import { runToolkitJob } from "../rknn_toolkit/run_job.ts";
+import { readModel } from "../runtime/open.ts";
+import { openOnnx } from "../runtime/onnx.ts";
+import { policyShape } from "../runtime/policy_shape.ts";
+
+export interface VersionsOptions {
+  readonly versions: readonly [string, string];
+  readonly model: string;
+  /** In the space that the network sees; makes an int8 build too. */
+  readonly dataset?: string | undefined;
+  readonly target: string;
+  readonly mae: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface VersionBuild {
+  readonly version: string;
+  readonly precision: "fp16" | "w8a8";
+  readonly bytes?: number;
+  readonly sha256?: string;
+  readonly seconds?: number;
+  readonly mae?: number;
+  readonly max?: number;
+  /** Within the gate. */
+  readonly pass: boolean;
+  readonly failure?: string;
+  readonly message?: string;
+}
+
+const ROWS = 256;
+const TIMEOUT_MS = 300_000;
+
+/** Builds of both versions, the old one's first. */
+export async function compareVersions(options: VersionsOptions): Promise<VersionBuild[]> {
+  const toolkits = options.versions.map((version) => requireToolkit(version));
+  const { bytes, model } = await readModel(options.model);
+  const shape = policyShape(model);
+  if (shape.state.length > 0) {
+    throw new Lite3Error(
+      "UNSUPPORTED",
+      "Cannot compare versions on a recurrent policy: need one without state",
+    );
+  }
+  const samples =
+    options.dataset === undefined
+      ? generateObservations(ROWS, shape.observationSize, 0, undefined)
+      : await readObservations(options.dataset, shape.observationSize);
+  const expected = new Float32Array(samples.rows * shape.actionSize);
+  using reference = await openOnnx(bytes, model);
+  await reference.infer(samples.data, expected, reference.createState(), samples.rows);
+  const names = Array.from({ length: shape.actionSize }, (_, i) => String(i));
+  const width = [1, shape.observationSize];
+  const dataset = [{ name: shape.input.name, shape: width, data: samples.data }];
+  const int8 = { algorithm: "normal", method: "channel", dataset } as const;
+  const builds: VersionBuild[] = [];
+  for (const quantization of options.dataset === undefined ? [undefined] : [undefined, int8]) {
+    for (const toolkit of toolkits) {
+      const recipe = { bytes, samples, expected, names, quantization };
+      const io = { input: shape.input.name, output: shape.output.name };
+      builds.push(await build(toolkit, { ...options, ...recipe, ...io }));
+    }
+  }
+  return builds;
+}
+
+/** Precisions that the old version passes and the new one does not. */
+export function regressions(builds: readonly VersionBuild[], [old, now]: readonly string[]) {
+  const passed = (version: string | undefined, precision: string): boolean =>
+    builds.some((one) => one.version === version && one.precision === precision && one.pass);
+  return (["fp16", "w8a8"] as const).filter(
+    (precision) => passed(old, precision) && !passed(now, precision),
+  );
+}
+
+interface Build extends VersionsOptions {
+  readonly bytes: Uint8Array;
+  readonly samples: Observations;
+  readonly expected: Float32Array;
+  readonly names: readonly string[];
+  readonly quantization: Quantization | undefined;
+  readonly input: string;
+  readonly output: string;
+}
+
+async function build(toolkit: InstalledToolkit, job: Build): Promise<VersionBuild> {
+  const precision = job.quantization === undefined ? "fp16" : "w8a8";
+  const about = { version: toolkit.version, precision } as const;
+  const { data: observations, rows } = job.samples;
+  try {
+    const { rknn, simulated, seconds } = await runToolkitJob(
+      toolkit,
+      {
+        model: job.bytes,
+        target: job.target,
+        ...(job.quantization && { quantization: job.quantization }),
+        samples: { observations, rows, input: job.input, output: job.output, state: [] },
+      },
+      { timeoutMs: TIMEOUT_MS, ...(job.signal && { signal: job.signal }) },
+    );
+    const { mae, max } = compareActions(job.expected, simulated ?? new Float32Array(), job.names);
+    const file = { bytes: rknn.length, sha256: sha256(rknn), seconds };
+    return { ...about, ...file, mae, max, pass: mae <= job.mae };
+  } catch (error) {
+    if (!(error instanceof ToolkitFailure) || error.failure === "interrupted") throw error;
+    return { ...about, pass: false, failure: error.failure, message: error.message };
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * pip, as a process that can be watched and ended. The user's own pip configuration counts (an
+ * index mirror, a proxy); what is installed is settled by the lock's hashes alone.
+ */
+
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Lite3Error } from "../base/errors.ts";
+import { progress } from "../cli/output.ts";
+import { requirementsText, type ToolkitLock } from "../rknn_toolkit/locks.ts";
+import { runGroup } from "../rknn_toolkit/process_group.ts";
+
+/** A slow line takes minutes for 250 MB of wheels; after this it is a hang. */
+const TIMEOUT_MS = 3_600_000;
+
+export interface PipRun {
+  /** Names the run in errors: `install rknn-toolkit2 2.5.0`. */
+  readonly action: string;
+  readonly cure: string;
+  readonly lock: ToolkitLock;
+  readonly wheels: readonly string[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Runs `python -m pip <words> -r <lock>` over exactly these wheels. */
+export async function runPip(python: string, words: readonly string[], run: PipRun): Promise<void> {
+  const scratch = mkdtempSync(join(tmpdir(), "lite3rl-pip-"));
+  try {
+    const requirements = join(scratch, "requirements.txt");
+    writeFileSync(requirements, requirementsText(run.lock, run.wheels));
+    const bar = progress(run.action, run.wheels.length);
+    let collected = 0;
+    const command = [
+      ...[python, "-I", "-m", "pip", ...words, "--no-deps", "--require-hashes", "--no-input"],
+      ...["--only-binary=:all:", "--progress-bar=off", "--disable-pip-version-check"],
+      ...["-r", requirements],
+    ];
+    await runOrThrow(command, scratch, run, (line) => {
+      if (line.startsWith("Collecting ")) bar.update(++collected);
+    });
+    bar.finish();
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Makes a virtual environment with pip in it. */
+export async function makeEnvironment(
+  python: string,
+  home: string,
+  run: Omit<PipRun, "lock" | "wheels">,
+): Promise<string> {
+  const scratch = mkdtempSync(join(tmpdir(), "lite3rl-venv-"));
+  try {
+    await runOrThrow([python, "-I", "-m", "venv", home], scratch, run, () => {});
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  return join(home, "bin", "python");
+}
+
+async function runOrThrow(
+  command: readonly string[],
+  scratch: string,
+  { action, cure, signal }: Pick<PipRun, "action" | "cure" | "signal">,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const log = join(scratch, "stderr.txt");
+  const stderr = openSync(log, "w");
+  const env = { ...process.env, LANG: "C.UTF-8" };
+  try {
+    const options = { env, stderr, onLine, timeoutMs: TIMEOUT_MS, signal };
+    const { ended, exitCode } = await runGroup(command, options);
+    if (ended === "itself" && exitCode === 0) return;
+    const why = ended === "itself" ? reason(readFileSync(log, "utf8")) : WHY[ended];
+    throw new Lite3Error("NATIVE", `Cannot ${action}: ${why}; ${cure}`);
+  } finally {
+    closeSync(stderr);
+  }
+}
+
+const WHY = { timeout: "it took over an hour", interrupted: "interrupted" } as const;
+
+/** pip's last line of error, which says what was not found or which hash is wrong. */
+function reason(text: string): string {
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  const errors = lines.filter((line) => line.startsWith("ERROR:"));
+  const words = errors.find((line) => /HASH|hash/.test(line)) ?? errors.at(-1) ?? lines.at(-1);
+  return (words ?? "pip failed without a word").replace(/^ERROR: /, "").slice(0, 300);
+}
