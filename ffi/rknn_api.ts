@@ -52,8 +52,9 @@ export const TENSOR_TYPE = { FLOAT32: 0, FLOAT16: 1, INT8: 2 } as const;
 export const TENSOR_FORMAT = { NCHW: 0, NHWC: 1, NC1HWC2: 2, UNDEFINED: 3 } as const;
 
 /** rknn_core_mask: one core at most, since a small network gains nothing from several. */
-export const CORE_MASK = { auto: 0, 0: 1, 1: 2, 2: 4 } as const;
-export type Core = keyof typeof CORE_MASK;
+export const CORES = ["auto", "0", "1", "2"] as const;
+export type Core = (typeof CORES)[number];
+export const CORE_MASK: Readonly<Record<Core, number>> = { auto: 0, "0": 1, "1": 2, "2": 4 };
 
 /** RKNN_MAX_DIMS and RKNN_MAX_NAME_LEN. */
 const DIMS_MAX = 16;

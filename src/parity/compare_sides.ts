@@ -6,6 +6,7 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
+import type { NpuOptions } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
 import {
   generateObservations,
@@ -34,6 +35,7 @@ export interface ParityOptions {
   readonly samples?: number | undefined;
   readonly seed: number;
   readonly timeoutMs: number;
+  readonly npu?: NpuOptions;
 }
 
 export interface ParityResult {
@@ -60,6 +62,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     obsStats,
     space: isRaw ? "raw" : "network",
     timeoutMs: options.timeoutMs,
+    npu: options.npu ?? {},
   };
   const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side =>
     isEndpoint(spec) && sizes !== undefined

@@ -9,6 +9,7 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic } from "../runtime/backend.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
+import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
@@ -36,6 +37,8 @@ export interface SideOptions {
   /** Are the observations as the robot has them, or already behind the normalizer? */
   readonly space: "raw" | "network";
   readonly timeoutMs: number;
+  /** For a side that is a .rknn. */
+  readonly npu: NpuOptions;
 }
 
 export function isBackendName(spec: string): spec is keyof typeof BACKENDS {
@@ -70,8 +73,7 @@ export async function openFileSide(
         `(the nearest is ${near})`,
     );
   }
-  const file = await readModel(path);
-  const backend = await openModel(file, isBackendName(spec) ? BACKENDS[spec] : "onnx");
+  const { file, backend } = await openFile(spec, path, options.npu);
   const normalizer = await normalizerFor(file, backend.observationSize, options);
   return {
     label: isBackendName(spec) ? `${spec} (${path})` : path,
@@ -88,8 +90,17 @@ export async function openFileSide(
   };
 }
 
+async function openFile(spec: string, path: string, npu: NpuOptions) {
+  if (isRknnPath(path) && !isBackendName(spec)) {
+    const file = await readRknnModel(path);
+    return { file, backend: await openRknnModel(file, npu) };
+  }
+  const file = await readModel(path);
+  return { file, backend: await openModel(file, isBackendName(spec) ? BACKENDS[spec] : "onnx") };
+}
+
 async function normalizerFor(
-  file: ModelFile,
+  file: Pick<ModelFile, "path" | "metadata">,
   observationSize: number,
   options: SideOptions,
 ): Promise<Normalizer | undefined> {
