@@ -54,6 +54,8 @@ const CLOSE_LIMIT_MS = 2000;
 const LOG_BYTES_MAX = 1 << 20;
 const TAIL_BYTES = 4096;
 const CALLS_PER_LOG_CHECK = 1024;
+/** When the library said it. */
+const CLOCK = / \[\d\d:\d\d:\d\d\.\d+\]/;
 
 /** Starts the process and loads the model; throws what `openRknn` throws, and NATIVE or DEADLINE. */
 export async function openIsolated(
@@ -233,7 +235,8 @@ class Child implements Disposable {
     readSync(this.#log, bytes, 0, bytes.length, from);
     this.#logSeen = end;
     const [text = ""] = new TextDecoder().decode(bytes).split(/^={20,}$/m);
-    return text.trim().split("\n").at(-1)?.trim() || undefined;
+    const line = text.trim().split("\n").at(-1) ?? "";
+    return line.replace(CLOCK, "").trim() || undefined;
   }
 
   #trimLog(): void {
