@@ -3,7 +3,7 @@ import layouts from "../fixtures/rknn/layouts.json" with { type: "json" };
 import { asAarch64, AARCH64_ENV } from "../scripts/dev/emulate.ts";
 import { buildStub } from "../scripts/dev/build_double.ts";
 import { run } from "../scripts/dev/project.ts";
-import { findTool, testWith } from "../scripts/dev/test_tools.ts";
+import { describeWith, findTool, testWith } from "../scripts/dev/test_tools.ts";
 import { nativeCompiler, zigCompiler } from "../src/runtime/rknn_double_fixture.ts";
 import { STRUCTS } from "./rknn_api.ts";
 
@@ -30,15 +30,11 @@ describe("the structs of librknnrt", () => {
     expect(JSON.parse(ran.stdout)).toEqual(ours);
   });
 
-  const canRun = findTool("zig") !== undefined && findTool("qemu") !== undefined;
-  if (!canRun) console.error("skipped: needs zig and qemu for aarch64");
-  test.skipIf(!canRun)(
-    "lie as a C compiler for aarch64 places them",
-    () => {
+  describeWith("zig", "qemu")("for aarch64", () => {
+    test("lie as a C compiler places them", () => {
       const probe = buildStub("layout_probe", zigCompiler());
       const ran = run(asAarch64(findTool("qemu") ?? "", [probe]), { env: AARCH64_ENV });
       expect(JSON.parse(ran.stdout)).toEqual(ours);
-    },
-    60_000,
-  );
+    }, 60_000);
+  });
 });

@@ -5,7 +5,7 @@
 import { describe, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT } from "./project.ts";
+import { BINARIES, ROOT } from "./project.ts";
 import { type ToolName, toolVariable } from "./tools.ts";
 
 /** The tool's path; undefined means that the tests that need it are skipped. */
@@ -21,9 +21,17 @@ export function testWith(name: ToolName): typeof test {
 }
 
 /** `describe`, or a skip that says which tool is missing. */
-export function describeWith(name: ToolName): typeof describe {
-  if (findTool(name) !== undefined) return describe;
-  console.error(`skipped: needs ${name}; bun run test installs it where it can`);
+export function describeWith(...names: readonly ToolName[]): typeof describe {
+  const missing = names.filter((name) => findTool(name) === undefined);
+  if (missing.length === 0) return describe;
+  console.error(`skipped: needs ${missing.join(", ")}; bun run test installs it where it can`);
+  return describe.skip as typeof describe;
+}
+
+/** `describe` for the built aarch64 binary, with qemu where this machine is another. */
+export function describeOnAarch64(...names: readonly ToolName[]): typeof describe {
+  if (existsSync(BINARIES.arm64)) return describeWith("qemu", ...names);
+  console.error("skipped: needs the aarch64 binary; bun run build makes it");
   return describe.skip as typeof describe;
 }
 

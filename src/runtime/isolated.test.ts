@@ -1,8 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BINARIES, run } from "../../scripts/dev/project.ts";
-import { describeWith, findTool } from "../../scripts/dev/test_tools.ts";
+import { describeOnAarch64, describeWith, findTool } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { demoNetwork, readGoldenActions } from "../policy/policy_fixture.ts";
@@ -329,12 +329,7 @@ async function waitFor(isSo: () => boolean): Promise<void> {
   }
 }
 
-const canRunAarch64 =
-  existsSync(BINARIES.arm64) &&
-  (["cc", "zig", "qemu"] as const).every((tool) => findTool(tool) !== undefined);
-if (!canRunAarch64) console.error("skipped: needs cc, zig, qemu and the built aarch64 binary");
-
-describe.skipIf(!canRunAarch64)("rknn on aarch64", () => {
+describeOnAarch64("cc", "zig")("rknn on aarch64", () => {
   const open = (bytes: Uint8Array, io: (typeof IO)[number]) =>
     openIsolated(
       bytes,
