@@ -14,7 +14,7 @@ test("describeEvidence() calls nothing a measurement that did not run on the NPU
     "measured on the NPU",
     "a test double of the NPU library, not an NPU",
     "rknn-toolkit2's simulator, not an NPU",
-    "fp16 emulation on the CPU, not an NPU",
+    "the NPU's arithmetic emulated on the CPU, not an NPU",
     "computed on the CPU in float32",
     "a service, whose raw protocol does not say what computes",
   ]);

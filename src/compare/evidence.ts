@@ -8,7 +8,7 @@ const WORDS: Readonly<Record<Arithmetic, string>> = {
   npu: "measured on the NPU",
   double: "a test double of the NPU library, not an NPU",
   "toolkit-simulator": "rknn-toolkit2's simulator, not an NPU",
-  emulation: "fp16 emulation on the CPU, not an NPU",
+  emulation: "the NPU's arithmetic emulated on the CPU, not an NPU",
   cpu: "computed on the CPU in float32",
   unstated: "a service, whose raw protocol does not say what computes",
 };

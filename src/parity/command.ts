@@ -5,7 +5,7 @@
 
 import * as v from "valibot";
 import { describeEvidence } from "../compare/evidence.ts";
-import { type Comparison, MAE_GATE } from "../compare/statistics.ts";
+import { MAE_GATE } from "../compare/statistics.ts";
 import {
   defineCommand,
   durationValue,
@@ -15,9 +15,15 @@ import {
 } from "../cli/command.ts";
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { figure, figureAbove, passed, table } from "../cli/output.ts";
-import { compareSides, parityDocument, SAMPLES } from "./compare_sides.ts";
-import type { Observations } from "../dataset/observations.ts";
-import type { Side } from "./sides.ts";
+import {
+  compareSides,
+  emulatedFiles,
+  parityDocument,
+  type ParityResult,
+  SAMPLES,
+  weightFailure,
+} from "./compare_sides.ts";
+import type { EmulatedFile } from "./sides.ts";
 
 export default defineCommand({
   name: "parity",
@@ -27,7 +33,7 @@ export default defineCommand({
   flags: {
     model: {
       value: "<file>",
-      help: "For sides that are only a backend (default: build/policy.onnx, policy.onnx)",
+      help: "ONNX of a side that is a backend or a .rknn (default: build/policy.onnx, policy.onnx)",
       schema: v.optional(pathValue()),
     },
     dataset: {
@@ -38,6 +44,11 @@ export default defineCommand({
     obsStats: {
       value: "<npz>",
       help: "mean and std, for sides that expect normalised observations",
+      schema: v.optional(pathValue()),
+    },
+    calibration: {
+      value: "<npy|npz>",
+      help: "Observations that give the ranges of emulated:w8a8",
       schema: v.optional(pathValue()),
     },
     mae: {
@@ -63,31 +74,25 @@ export default defineCommand({
     ...NPU_FLAGS,
   },
   async run([a = "", b = ""], flags) {
-    const result = await compareSides({
-      ...flags,
-      a,
-      b,
-      timeoutMs: flags.timeout * 1000,
-      npu: flags,
-    });
-    const { comparison, sides, samples } = result;
-    const pass = comparison.mae <= flags.mae;
-    const reason = `MAE is ${figure(comparison.mae)}, above ${figure(flags.mae)}`;
+    const timeoutMs = flags.timeout * 1000;
+    const result = await compareSides({ ...flags, a, b, timeoutMs, npu: flags });
+    const { comparison } = result;
+    const isNear = comparison.mae <= flags.mae;
+    const reasons = [
+      ...emulatedFiles(result).flatMap((file) => weightFailure(file) ?? []),
+      ...(isNear ? [] : [`MAE is ${figure(comparison.mae)}, above ${figure(flags.mae)}`]),
+    ];
+    const pass = reasons.length === 0;
     return {
       json: { pass, gate: { mae: flags.mae }, ...parityDocument(result) },
-      text: render(sides, samples, comparison, flags.mae, pass),
-      ...(pass ? {} : { failure: reason }),
+      text: render(result, flags.mae, isNear),
+      ...(pass ? {} : { failure: reasons.join("; ") }),
     };
   },
 });
 
-function render(
-  sides: readonly [Side, Side],
-  samples: Observations,
-  comparison: Comparison,
-  gate: number,
-  pass: boolean,
-): string {
+function render(result: ParityResult, gate: number, isNear: boolean): string {
+  const { sides, samples, comparison } = result;
   const [a, b] = sides;
   const { worst } = comparison;
   const perOutput = comparison.perOutput.map(({ name, mae, max }) => [
@@ -99,12 +104,25 @@ function render(
     `a  ${a.label} (${describeEvidence(a.evidence)})`,
     `b  ${b.label} (${describeEvidence(b.evidence)})`,
     `on ${samples.rows} observations (${samples.label})`,
+    ...emulatedFiles(result).flatMap(describeFile),
     "",
     table(["output", "MAE", "max"], perOutput, ["MAE", "max"]),
     "",
     `cosine ${comparison.cosine.toFixed(7)}; worst is sample ${worst.sample}, ${worst.output}: ` +
       `${figure(worst.error)}`,
     `would pass at --mae ${figureAbove(comparison.mae)}; largest single error ${figure(comparison.max)}`,
-    `MAE ${figure(comparison.mae)} against ${figure(gate)}: ${passed(pass)}`,
+    `MAE ${figure(comparison.mae)} against ${figure(gate)}: ${passed(isNear)}`,
   ].join("\n");
+}
+
+/** What of a .rknn was run as it is in the file, and whether its weights are the model's. */
+function describeFile(emulated: EmulatedFile): string[] {
+  const { file, model, weights, fromFile, assumed } = emulated;
+  const parameters = weights.layers.reduce((sum, { elements }) => sum + elements, 0);
+  return [
+    "",
+    `from ${file}: ${fromFile.join("; ")}`,
+    `assumed: ${assumed.join("; ")}`,
+    `its ${parameters} weights and biases are those of ${model}: ${passed(weights.holds)}`,
+  ];
 }

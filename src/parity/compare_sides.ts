@@ -3,10 +3,11 @@
  */
 
 import { Lite3Error, quote } from "../base/errors.ts";
+import { plural } from "../base/text.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
-import type { NpuOptions } from "../runtime/open_rknn.ts";
+import { checkNpuFlags, hasNpuLibrary, isRknnPath, type NpuOptions } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
 import {
   generateObservations,
@@ -15,9 +16,13 @@ import {
 } from "../dataset/observations.ts";
 import {
   isBackendName,
+  isCalibrated,
+  isRknnPath,
+  type EmulatedFile,
   modelPath,
   openEndpointSide,
   openFileSide,
+  openNpuSide,
   type Side,
   type SideOptions,
 } from "./sides.ts";
@@ -31,6 +36,8 @@ export interface ParityOptions {
   readonly model?: string | undefined;
   readonly dataset?: string | undefined;
   readonly obsStats?: string | undefined;
+  /** Observations for the ranges of a side that is int8. */
+  readonly calibration?: string | undefined;
   /** How many to generate; 1024 if absent. Not with `dataset`. */
   readonly samples?: number | undefined;
   readonly seed: number;
@@ -46,7 +53,7 @@ export interface ParityResult {
 
 /** Runs both sides on the same observations. Throws when a side cannot answer. */
 export async function compareSides(options: ParityOptions): Promise<ParityResult> {
-  const { a, b, dataset, obsStats } = options;
+  const { a, b, dataset, obsStats, calibration } = options;
   const endpoints = [a, b].filter(isEndpoint).length;
   if (endpoints === 2) {
     throw new Lite3Error(
@@ -56,18 +63,24 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     );
   }
   checkUsed(options);
-  const isRaw = endpoints > 0 || dataset !== undefined || obsStats !== undefined;
+  checkNpuFlags([a, b], options.npu ?? {});
+  const sets = [dataset, obsStats, calibration];
+  const isRaw = endpoints > 0 || sets.some((path) => path !== undefined);
   const sideOptions: SideOptions = {
     model: options.model,
     obsStats,
+    calibration,
     space: isRaw ? "raw" : "network",
     timeoutMs: options.timeoutMs,
     npu: options.npu ?? {},
   };
-  const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side =>
-    isEndpoint(spec) && sizes !== undefined
-      ? openEndpointSide(spec, sizes, sideOptions)
-      : openFileSide(spec, modelPath(spec, other, options.model), sideOptions);
+  const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side => {
+    if (isEndpoint(spec) && sizes !== undefined) return openEndpointSide(spec, sizes, sideOptions);
+    if (isRknnPath(spec) && hasNpuLibrary(sideOptions.npu)) {
+      return openNpuSide(spec, other, sideOptions);
+    }
+    return openFileSide(spec, modelPath(spec, other, options.model), sideOptions);
+  };
   const [first, second] = isEndpoint(a) ? [b, a] : [a, b];
   using one = await open(first, second);
   using two = await open(second, first, one);
@@ -89,14 +102,21 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
 }
 
 /** A flag that means nothing here is refused rather than ignored. */
-function checkUsed({ a, b, model, dataset, samples }: ParityOptions): void {
+function checkUsed({ a, b, model, dataset, samples, calibration }: ParityOptions): void {
+  if (calibration !== undefined && !isCalibrated(a) && !isCalibrated(b)) {
+    throw new Lite3Error(
+      "USAGE",
+      "--calibration is for the backend emulated:w8a8, none is compared",
+    );
+  }
   if (dataset !== undefined && samples !== undefined) {
     throw new Lite3Error(
       "USAGE",
       "--samples is for generated observations, --dataset brings its own",
     );
   }
-  if (model !== undefined && !isBackendName(a) && !isBackendName(b)) {
+  const needsModel = [a, b].some((side) => isBackendName(side) || isRknnPath(side));
+  if (model !== undefined && !needsModel) {
     throw new Lite3Error(
       "USAGE",
       `--model ${quote(model)} is for sides that are only a backend, ${quote(a)} and ${quote(b)} are not`,
@@ -120,8 +140,34 @@ function checkSameSizes(a: Side, b: Side): void {
   );
 }
 
+/** The files that were emulated, and what of their weights is not the model's. */
+export function emulatedFiles({ sides }: ParityResult): readonly EmulatedFile[] {
+  return sides.flatMap(({ emulatedFile }) => emulatedFile ?? []);
+}
+
+/** What fails of a file's weights, in one line; nothing if they are the model's. */
+export function weightFailure({ file, model, weights }: EmulatedFile): string | undefined {
+  if (weights.holds) return undefined;
+  const wrong = weights.layers.filter(({ differing }) => differing > 0);
+  const [worst] = wrong;
+  if (worst === undefined) return `${file} has no weights that can be read`;
+  const { layer, parameter, differing, elements, first } = worst;
+  const where =
+    first === undefined
+      ? "it is not in the file"
+      : `[${first.index.join(", ")}] is ${first.file}, ${model} has ${first.model}`;
+  const more = wrong.length > 1 ? `; ${plural(wrong.length - 1, "more parameter")} differ` : "";
+  return (
+    `${file} was made from other weights: ${layer}.${parameter} ${where} ` +
+    `(${differing} of ${elements} differ${more})`
+  );
+}
+
 /** What `--json` says of a comparison, errors per sample left out. */
-export function parityDocument({ sides: [a, b], samples, comparison }: ParityResult) {
+export function parityDocument(result: ParityResult) {
+  const { samples, comparison } = result;
+  const [a, b] = result.sides;
+  const files = emulatedFiles(result);
   const { errors: _errors, samples: count, ...statistics } = comparison;
   return {
     ...statistics,
@@ -130,5 +176,6 @@ export function parityDocument({ sides: [a, b], samples, comparison }: ParityRes
     requiredTolerance: { mae: comparison.mae, max: comparison.max },
     sides: { a: a.label, b: b.label },
     evidence: { a: a.evidence, b: b.evidence },
+    ...(files.length === 0 ? {} : { files }),
   };
 }

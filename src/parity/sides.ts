@@ -5,17 +5,38 @@
 
 import { existsSync } from "node:fs";
 import { closest } from "fastest-levenshtein";
-import { Lite3Error, quote } from "../base/errors.ts";
+import { describeSource, Lite3Error, quote } from "../base/errors.ts";
+import { readFile } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
-import type { Arithmetic } from "../runtime/backend.ts";
+import type { Arithmetic, Backend } from "../runtime/backend.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
 import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
+import { readObservations } from "../dataset/observations.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
+import { policyShape } from "../runtime/policy_shape.ts";
+import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
+import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
 
-const BACKENDS = { onnx: "onnx", emulated: "emulated", "emulated:fp16": "emulated" } as const;
+/** What is said of a side that is a .rknn, which was emulated. */
+export interface EmulatedFile {
+  readonly file: string;
+  /** The ONNX whose weights were looked for in the file. */
+  readonly model: string;
+  readonly weights: WeightProof;
+  readonly fromFile: readonly string[];
+  readonly assumed: readonly string[];
+}
+
+const BACKENDS = {
+  onnx: "onnx",
+  emulated: "fp16",
+  "emulated:fp16": "fp16",
+  "emulated:w8a8": "w8a8",
+} as const;
 
 /** Where a model is looked for when only backends are named. */
 const PROJECT_MODELS = ["build/policy.onnx", "policy.onnx"];
@@ -25,6 +46,7 @@ export interface Side {
   readonly evidence: Arithmetic;
   readonly observationSize: number;
   readonly actionSize: number;
+  readonly emulatedFile?: EmulatedFile;
   /** `raw` shape [rows, observationSize] → actions [rows, actionSize]. */
   run(observations: Float32Array, rows: number): Promise<Float32Array>;
   [Symbol.dispose](): void;
@@ -34,10 +56,12 @@ export interface SideOptions {
   /** Model for a side that is only a backend's name. */
   readonly model: string | undefined;
   readonly obsStats: string | undefined;
+  /** Observations as the robot has them, for a side that is int8. */
+  readonly calibration: string | undefined;
   /** Are the observations as the robot has them, or already behind the normalizer? */
   readonly space: "raw" | "network";
   readonly timeoutMs: number;
-  /** For a side that is a .rknn. */
+  /** For a side that is a .rknn, where the NPU's library is. */
   readonly npu: NpuOptions;
 }
 
@@ -45,10 +69,22 @@ export function isBackendName(spec: string): spec is keyof typeof BACKENDS {
   return Object.hasOwn(BACKENDS, spec);
 }
 
-/** The model file that a side runs; endpoints have none. */
+/** A backend whose ranges come from a calibration set. */
+export function isCalibrated(spec: string): boolean {
+  return isBackendName(spec) && BACKENDS[spec] === "w8a8";
+}
+
+/** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
 export function modelPath(spec: string, other: string, model: string | undefined): string {
-  if (!isBackendName(spec)) return spec;
-  const named = model ?? (isBackendName(other) || isEndpoint(other) ? undefined : other);
+  if (!isBackendName(spec) && !isRknnPath(spec)) return spec;
+  const named = namedModel(spec, other, model);
+  if (named === undefined && isRknnPath(spec)) {
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot emulate ${quote(spec)}: its network is not known, ` +
+        "need the .onnx that it was made from as the other side or with --model",
+    );
+  }
   const found = named ?? PROJECT_MODELS.find((path) => existsSync(path));
   if (found !== undefined) return found;
   throw new Lite3Error(
@@ -56,6 +92,16 @@ export function modelPath(spec: string, other: string, model: string | undefined
     `Cannot run backend ${quote(spec)}: no model named, and none of ` +
       `${PROJECT_MODELS.join(", ")} is here; give --model policy.onnx`,
   );
+}
+
+/** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
+function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
+  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
+  const beside = [spec, other]
+    .filter(isRknnPath)
+    .map((path) => `${path.slice(0, -".rknn".length)}.onnx`)
+    .find((path) => existsSync(path));
+  return model ?? (isModel ? other : undefined) ?? beside;
 }
 
 /** Opens a model file with the backend that `spec` names; a file's own is ONNX Runtime. */
@@ -68,15 +114,61 @@ export async function openFileSide(
     const near = closest(path, Object.keys(BACKENDS));
     throw new Lite3Error(
       "USAGE",
-      `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx file, ` +
-        `unix:PATH, tcp:HOST:PORT, or one of ${Object.keys(BACKENDS).join(", ")} ` +
+      `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx or .rknn ` +
+        `file, unix:PATH, tcp:HOST:PORT, or one of ${Object.keys(BACKENDS).join(", ")} ` +
         `(the nearest is ${near})`,
     );
   }
-  const { file, backend } = await openFile(spec, path, options.npu);
+  const file = await readModel(path);
+  if (isRknnPath(spec)) return openRknnSide(spec, file, options);
+  const { observationSize } = policyShape(file.model);
+  const normalizer = await normalizerFor(file, observationSize, options);
+  const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
+  const recipe =
+    kind === "w8a8"
+      ? {
+          precision: kind,
+          calibration: await readCalibration(spec, normalizer, observationSize, options),
+        }
+      : { precision: "fp16" as const };
+  const backend = await openModel(file, kind === "onnx" ? "onnx" : recipe);
+  return sideOf(isBackendName(spec) ? `${spec} (${path})` : path, backend, normalizer);
+}
+
+/** A .rknn on the NPU. Without a record of its own it expects what its ONNX expects. */
+export async function openNpuSide(
+  path: string,
+  other: string,
+  options: SideOptions,
+): Promise<Side> {
+  const file = await readRknnModel(path);
+  const onnx = namedModel(path, other, options.model);
+  const metadata =
+    file.metadata ?? (onnx === undefined ? undefined : (await readModel(onnx)).metadata);
+  const backend = await openRknnModel(file, options.npu);
+  const normalizer = await normalizerFor({ path, metadata }, backend.observationSize, options);
+  return sideOf(path, backend, normalizer);
+}
+
+/** A .rknn off the board: emulated with its own weights, which are held against its ONNX's. */
+async function openRknnSide(path: string, file: ModelFile, options: SideOptions): Promise<Side> {
+  const bytes = readFile(path, LIMITS.modelBytes);
+  const { backend, fromFile, assumed, weights } = await describeSource(
+    "Cannot emulate",
+    path,
+    async () => ({
+      weights: proveWeights(bytes, file.model),
+      ...(await openRknnEmulated(bytes, file.model)),
+    }),
+  );
   const normalizer = await normalizerFor(file, backend.observationSize, options);
+  const emulatedFile = { file: path, model: file.path, weights, fromFile, assumed };
+  return { ...sideOf(`${path} (emulated)`, backend, normalizer), emulatedFile };
+}
+
+function sideOf(label: string, backend: Backend, normalizer: Normalizer | undefined): Side {
   return {
-    label: isBackendName(spec) ? `${spec} (${path})` : path,
+    label,
     evidence: backend.arithmetic,
     observationSize: backend.observationSize,
     actionSize: backend.actionSize,
@@ -90,13 +182,24 @@ export async function openFileSide(
   };
 }
 
-async function openFile(spec: string, path: string, npu: NpuOptions) {
-  if (isRknnPath(path) && !isBackendName(spec)) {
-    const file = await readRknnModel(path);
-    return { file, backend: await openRknnModel(file, npu) };
+/** The calibration set as the network sees it. */
+async function readCalibration(
+  spec: string,
+  normalizer: Normalizer | undefined,
+  observationSize: number,
+  { calibration }: SideOptions,
+): Promise<Float32Array> {
+  if (calibration === undefined) {
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot run backend ${quote(spec)}: int8 needs ranges, ` +
+        "name observations for them with --calibration calib_obs.npy",
+    );
   }
-  const file = await readModel(path);
-  return { file, backend: await openModel(file, isBackendName(spec) ? BACKENDS[spec] : "onnx") };
+  const { data } = await readObservations(calibration, observationSize);
+  const rows = Float32Array.from(data);
+  normalizer?.apply(rows);
+  return rows;
 }
 
 async function normalizerFor(

@@ -113,7 +113,7 @@ async function numbersOf(
       quantizeLayer(layer, present(int8.get(layer.input)), method),
     );
   }
-  return { int8, layers, within, float16: float16Values(form, halves) };
+  return { int8, layers, within, converted: new Set(), float16: float16Values(form, halves) };
 }
 
 /** Inputs and outputs of layers and other nodes: what lies inside of a layer is not kept. */

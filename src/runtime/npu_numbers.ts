@@ -38,6 +38,8 @@ export interface NpuNumbers {
   readonly int8: ReadonlyMap<string, AffineQuantization>;
   /** Of those, values that their producer gives as float16: converted where int8 is taken. */
   readonly float16: ReadonlySet<string>;
+  /** Of the model's outputs, those that are computed in float16 and given as int8. */
+  readonly converted: ReadonlySet<string>;
   /** Values inside of an int8 layer, which are not kept. */
   readonly within: ReadonlySet<string>;
   /** int8 layers, by their Gemm's output. */
@@ -47,6 +49,7 @@ export interface NpuNumbers {
 export const ALL_FLOAT16: NpuNumbers = {
   int8: new Map(),
   float16: new Set(),
+  converted: new Set(),
   within: new Set(),
   layers: new Map(),
 };
@@ -88,7 +91,7 @@ const weightsOf = (nodes: readonly OnnxNode[] = [], output: string): (string | u
   nodes.find((node) => node.output?.[0] === output)?.input?.slice(1) ?? [];
 
 /** Collects the nodes; `keep` and `take` know under which name a value is there in which numbers. */
-function createWriter({ int8, float16, within }: NpuNumbers) {
+function createWriter({ int8, float16, converted, within }: NpuNumbers) {
   const nodes: OnnxNode[] = [];
   const tensors: OnnxTensor[] = [];
   /** Value → the names under which it has been written. */
@@ -102,6 +105,12 @@ function createWriter({ int8, float16, within }: NpuNumbers) {
   function keep(value: string, from: string, to: string | undefined): void {
     if (within.has(value)) {
       written.set(value, { exact: from });
+      return;
+    }
+    if (to !== undefined && converted.has(value)) {
+      round(value, from, `${value}/fp16`, "float16");
+      round(value, `${value}/fp16`, to, "int8");
+      written.set(value, { float16: `${value}/fp16`, int8: to });
       return;
     }
     const kind = isInt8(value) ? "int8" : "float16";

@@ -18,9 +18,15 @@ import {
   readObservationStats,
 } from "../policy/normalizer.ts";
 import type { Backend } from "./backend.ts";
-import { openEmulated } from "./emulated.ts";
+import { type EmulationRecipe, openEmulated } from "./emulated.ts";
 import { openOnnx } from "./onnx.ts";
-import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "./open_rknn.ts";
+import {
+  checkNpuFlags,
+  isRknnPath,
+  type NpuOptions,
+  openRknnModel,
+  readRknnModel,
+} from "./open_rknn.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 
 export interface ModelFile {
@@ -48,10 +54,10 @@ const ADVICE: Readonly<Record<string, string>> = {
   ".pth": "it is a checkpoint, turn it into ONNX first: lite3rl export",
 };
 
-/** Opens a model with the CPU reference or with its fp16 emulation. */
-export function openModel(file: ModelFile, backend: "onnx" | "emulated"): Promise<Backend> {
+/** Opens a model with the CPU reference, or with the emulation of a recipe. */
+export function openModel(file: ModelFile, backend: "onnx" | EmulationRecipe): Promise<Backend> {
   return describeSource("Cannot run model", file.path, () =>
-    backend === "onnx" ? openOnnx(file.bytes, file.model) : openEmulated(file.model),
+    backend === "onnx" ? openOnnx(file.bytes, file.model) : openEmulated(file.model, backend),
   );
 }
 
@@ -76,6 +82,7 @@ async function openFile(path: string, npu: NpuOptions): Promise<[DescribedFile, 
     const file = await readRknnModel(path);
     return [file, await openRknnModel(file, npu)];
   }
+  checkNpuFlags([path], npu);
   const file = await readModel(path);
   return [file, await openModel(file, "onnx")];
 }

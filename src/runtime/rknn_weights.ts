@@ -9,12 +9,18 @@ import type { OnnxModel } from "../formats/onnx.ts";
 import { biasOffset } from "../formats/rknn_weights.ts";
 import { isFitted, isOwnStep, isOwnWeight, plainBias, readInt8Rows } from "./int8_scales.ts";
 import { npuForm, type NpuLayer } from "./npu_form.ts";
+import {
+  findConstant,
+  type ModelConstant,
+  modelConstants,
+  type RknnConstant,
+} from "./rknn_constants.ts";
 import { matchLayers, type RknnLayer, readRknnLayers } from "./rknn_layers.ts";
 
 export interface ParameterProof {
   readonly layer: string;
   readonly parameter: "weight" | "bias";
-  readonly dtype: "float16" | "float32" | "int8" | "int32";
+  readonly dtype: "float16" | "float32" | "int8" | "int16" | "int32";
   /** Where it begins in the file; null if the file has no such layer. */
   readonly offset: number | null;
   readonly elements: number;
@@ -38,35 +44,54 @@ export interface WeightProof {
 
 /** Throws FormatError for a file that cannot be read. */
 export function proveWeights(rknn: Uint8Array, model: OnnxModel): WeightProof {
-  const { layers } = npuForm(model);
-  const matched = matchLayers(readRknnLayers(rknn).layers, layers);
-  const proofs = layers.flatMap((layer) => proveLayer(layer, matched.get(layer)));
+  const { model: form, layers } = npuForm(model);
+  const file = readRknnLayers(rknn);
+  const matched = matchLayers(file.layers, layers);
+  const proofs = [
+    ...layers.flatMap((layer) => proveLayer(layer, matched.get(layer))),
+    ...modelConstants(form, layers).map((one) => proveConstant(one, findConstant(file.graph, one))),
+  ];
+  const holds = layers.length > 0 && proofs.every(({ differing }) => differing === 0);
+  return { holds, layers: proofs };
+}
+
+function proveConstant(model: ModelConstant, file: RknnConstant | undefined): ParameterProof {
+  const { node, parameter, values } = model;
+  if (file === undefined) return absent(node, parameter, values.length);
+  const { dtype, scale, offset, itemBytes } = file;
+  // Integers are cut off, not rounded: up to a whole step. Floats have no step.
+  const comparison: Comparison = (i) => {
+    const one = present(values[i]);
+    const expected = dtype === "float16" ? Math.f16round(one) : one;
+    const found = present(file.values[i]);
+    return { file: found, model: expected, isSame: Math.abs(found - expected) <= scale * 1.001 };
+  };
+  const { first, ...counts } = compare(values.length, comparison);
+  const found = { layer: node, parameter, dtype, offset, ...counts };
+  if (first < 0) return found;
+  const { file: there, model: here } = comparison(first);
+  const at = { index: [first], offset: offset + first * itemBytes, file: there, model: here };
+  return { ...found, first: at };
+}
+
+/** A parameter that the file has no place for. */
+function absent(layer: string, parameter: "weight" | "bias", elements: number): ParameterProof {
+  const dtype = parameter === "weight" ? "float16" : "float32";
   return {
-    holds: layers.length > 0 && proofs.every(({ differing }) => differing === 0),
-    layers: proofs,
+    layer,
+    parameter,
+    dtype,
+    offset: null,
+    elements,
+    differing: elements,
+    maxError: Infinity,
   };
 }
 
 function proveLayer(layer: NpuLayer, file: RknnLayer | undefined): ParameterProof[] {
   const { name, weight, bias } = layer;
   if (file === undefined) {
-    const absent = { layer: name, offset: null, maxError: Infinity } as const;
-    return [
-      {
-        ...absent,
-        parameter: "weight",
-        dtype: "float16",
-        elements: weight.length,
-        differing: weight.length,
-      },
-      {
-        ...absent,
-        parameter: "bias",
-        dtype: "float32",
-        elements: bias.length,
-        differing: bias.length,
-      },
-    ];
+    return [absent(name, "weight", weight.length), absent(name, "bias", bias.length)];
   }
   return file.matrix.dtype === "float16" ? proveFloat16(layer, file) : proveInt8(layer, file);
 }
