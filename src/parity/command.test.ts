@@ -219,10 +219,10 @@ describe("compareSides()", () => {
           "need one that takes 2 numbers and gives 1",
       },
       {
-        code: "UNSUPPORTED",
+        code: "USAGE",
         message:
-          'Cannot run "a.rknn": this version has no NPU backend, ' +
-          "need the .onnx that it was converted from",
+          'Cannot emulate "a.rknn": its network is not known, ' +
+          "need the .onnx that it was made from as the other side or with --model",
       },
       {
         code: "NOT_FOUND",

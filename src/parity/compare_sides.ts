@@ -17,7 +17,6 @@ import {
 import {
   isBackendName,
   isCalibrated,
-  isRknnPath,
   type EmulatedFile,
   modelPath,
   openEndpointSide,

@@ -18,7 +18,7 @@ const Seconds = v.record(v.string(), Figure);
 const WeightCheck = v.strictObject({
   layer: v.string(),
   parameter: v.picklist(["weight", "bias"]),
-  dtype: v.picklist(["float16", "float32", "int8", "int32"]),
+  dtype: v.picklist(["float16", "float32", "int8", "int16", "int32"]),
   /** In the file; null where it was not found. */
   offset: v.nullable(Count),
   elements: Count,

@@ -52,6 +52,7 @@ export async function readModel(path: string): Promise<ModelFile> {
 const ADVICE: Readonly<Record<string, string>> = {
   ".pt": "it is a checkpoint, turn it into ONNX first: lite3rl export",
   ".pth": "it is a checkpoint, turn it into ONNX first: lite3rl export",
+  ".rknn": "here an ONNX model is needed, name the .onnx that it was converted from",
 };
 
 /** Opens a model with the CPU reference, or with the emulation of a recipe. */
