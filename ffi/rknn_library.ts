@@ -98,8 +98,8 @@ export function findRknnLibrary(
   if (!existsSync(path)) {
     throw new Lite3Error(
       "NOT_FOUND",
-      `Cannot load the NPU library ${quote(path)}: there is no such file, need librknnrt.so there ` +
-        `(${origin})`,
+      `Cannot load the NPU library ${quote(path)}: there is no such file, ` +
+        `need librknnrt.so there (${origin})`,
     );
   }
   return path;
@@ -125,8 +125,8 @@ function openRequired(path: string): RknnLibrary["symbols"] {
     if (code === "ERR_DLOPEN_FAILED") {
       throw new Lite3Error(
         "NATIVE",
-        `${cannot}: ${foreignMachine(path) ?? linkerReason(path, message)}, need librknnrt.so for ` +
-          "linux-aarch64 and what it is linked to: lite3rl doctor",
+        `${cannot}: ${foreignMachine(path) ?? linkerReason(path, message)}, ` +
+          "need librknnrt.so for linux-aarch64 and what it is linked to: lite3rl doctor",
         { cause: error },
       );
     }

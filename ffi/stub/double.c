@@ -1,9 +1,9 @@
-// A test double of librknnrt: the same functions and structs, no NPU. It behaves as the real
-// library was seen to where a caller can stumble over it; README.md lists how, and the faults
-// that it can be told to have. It refuses to load a model unless LITE3RL_DOUBLE=1 is set.
+// A test double of librknnrt: the same functions and structs, no NPU. README.md lists where it
+// behaves as the real library was seen to, and the faults that it can be told to have.
 #include "rknn_abi.h"
 #include "faults.h"
 #include "network.h"
+#include "numbers.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define VERSION_NAME "lite3rl double 1"
@@ -70,7 +70,7 @@ static int load(context *c, const uint8_t *bytes, uint64_t length) {
   int is_ours = strstr(json, quoted) != NULL;
   free(json);
   if (!is_ours) {
-    fprintf(stderr, "E RKNN: This rknn model is for another platform, current platform is %s\n", soc);
+    fprintf(stderr, "E RKNN: This rknn model is for another platform, this is %s\n", soc);
     return MODEL_INVALID;
   }
   if (payload < 20 || memcmp(bytes + 68, "RKNNLITE3DBL", 12)) {
@@ -139,12 +139,6 @@ EXPORT int rknn_destroy(rknn_context handle) {
 }
 
 // --- asking ---
-
-static uint32_t item_bytes(int type) { return type == FLOAT32 ? 4 : type == FLOAT16 ? 2 : 1; }
-
-static int native_type(const tensor *t) {
-  return t->round.kind == ROUND_INT8 ? INT8 : t->round.kind == ROUND_HALF ? FLOAT16 : FLOAT32;
-}
 
 static int describe(rknn_tensor_attr *a, const tensor *all, uint32_t count, int native) {
   uint32_t index = a->index;
@@ -219,49 +213,6 @@ EXPORT int rknn_set_core_mask(rknn_context handle, int mask) {
 
 // --- numbers in and out ---
 
-static float half_to_float(uint16_t h) {
-  int exponent = h >> 10 & 31, fraction = h & 1023;
-  float size = exponent == 31 ? (fraction ? NAN : INFINITY)
-               : exponent     ? ldexpf(1024 + fraction, exponent - 25)
-                              : ldexpf(fraction, -24);
-  return h & 0x8000 ? -size : size;
-}
-
-static uint16_t float_to_half(float x) {
-  x = to_half(x);
-  uint16_t sign = signbit(x) ? 0x8000 : 0;
-  float size = fabsf(x);
-  if (size != size) return sign | 0x7e00;
-  if (size > 65504) return sign | 0x7c00;
-  if (size < 6.103515625e-5f) return sign | (uint16_t)ldexpf(size, 24);
-  int exponent;
-  float fraction = frexpf(size, &exponent);
-  return sign | (uint16_t)((exponent + 14) << 10) | (uint16_t)((int)ldexpf(fraction, 11) - 1024);
-}
-
-// The real library does not saturate here: 128 becomes -128.
-static int8_t wrap(float x, rounding r) { return (int8_t)(uint8_t)(int64_t)(nearbyintf(x / r.scale) + r.zero); }
-
-static void put_in(tensor *t, const void *from, int type) {
-  for (uint32_t i = 0; i < t->count; i++) {
-    if (type == INT8) t->values[i] = t->round.scale * (float)(((const int8_t *)from)[i] - t->round.zero);
-    else if (type == FLOAT16) t->values[i] = half_to_float(((const uint16_t *)from)[i]);
-    else {
-      float x = ((const float *)from)[i];
-      t->values[i] = t->round.kind == ROUND_INT8 ? t->round.scale * (float)(wrap(x, t->round) - t->round.zero)
-                                                 : apply(t->round, x);
-    }
-  }
-}
-
-static void put_out(const tensor *t, void *to, int type) {
-  for (uint32_t i = 0; i < t->count; i++) {
-    if (type == INT8) ((int8_t *)to)[i] = saturate(t->values[i], t->round);
-    else if (type == FLOAT16) ((uint16_t *)to)[i] = float_to_half(t->values[i]);
-    else ((float *)to)[i] = t->values[i];
-  }
-}
-
 EXPORT int rknn_inputs_set(rknn_context handle, uint32_t count, rknn_input *inputs) {
   int status = fault(CALL_SET);
   if (status) return status;
@@ -318,8 +269,8 @@ EXPORT int rknn_run(rknn_context handle, void *extend) {
   return 0;
 }
 
-EXPORT int rknn_outputs_get(rknn_context handle, uint32_t count, rknn_output *outputs, void *extend) {
-  (void)extend;
+EXPORT int rknn_outputs_get(rknn_context handle, uint32_t count, rknn_output *outputs, void *x) {
+  (void)x;
   int status = fault(CALL_GET);
   if (status) return status;
   context *c = loaded_context(handle);

@@ -88,7 +88,7 @@ static void run_dense(const layer *l, const float *x, float *y) {
   }
 }
 
-// Gates i, f, g, o, as torch orders them; h and c of the inputs 1 and 2 become those of the outputs.
+// Gates i, f, g, o, as torch orders them; h and c are the inputs and outputs 1 and 2.
 static void run_lstm(network *n, const layer *l, const float *x, float *y) {
   uint32_t size = l->outputs;
   const float *h = n->in[1].values, *c = n->in[2].values;

@@ -36,7 +36,7 @@ export const TOOLS = {
   /** Compiles what of the project is C for this machine. */
   cc: () => onPath("cc") ?? install(["gcc", "libc6-dev"]) ?? onPath("cc") ?? notThere("cc"),
   /** A Python with ziglang, which compiles the same for aarch64. */
-  zig: () => makeVenv(join(ROOT, "scripts", "dev", "requirements-zig.txt")),
+  zig: () => makeVenv(join(ROOT, "scripts", "dev", "zig_requirements.txt")),
   /** The vendor's NPU library for aarch64, version 1.5.2. */
   librknnrt: () => downloadLibrary(),
   chromium: () =>
@@ -138,7 +138,7 @@ const INSTALL = ["toolkit", "install", "--json", "--quiet"];
 function downloadLibrary(): Tool {
   const python = Bun.which("python3");
   if (python === null) return { missing: "no python3 on PATH" };
-  const requirements = join(ROOT, "scripts", "dev", "requirements-librknnrt.txt");
+  const requirements = join(ROOT, "scripts", "dev", "librknnrt_requirements.txt");
   const key = createHash("sha256").update(readFileSync(requirements)).digest("hex");
   const path = join(CACHE, `librknnrt-${key.slice(0, 16)}.so`);
   if (existsSync(path)) return { path };

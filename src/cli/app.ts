@@ -110,10 +110,8 @@ function findVerb(word: string): Verb {
   if (instead !== undefined) {
     throw new Lite3Error("UNSUPPORTED", `${quote(word)} is not in this version: ${instead}`);
   }
-  const known = VERBS.filter(({ isHidden }) => !isHidden).flatMap((one) => [
-    one.name,
-    ...one.aliases,
-  ]);
+  const shown = VERBS.filter(({ isHidden }) => isHidden !== true);
+  const known = shown.flatMap(({ name, aliases }) => [name, ...aliases]);
   throw new Lite3Error(
     "USAGE",
     `Unknown verb ${quote(word)}${nearest(plain, known)}; lite3rl --help lists all`,

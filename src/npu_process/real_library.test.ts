@@ -3,12 +3,17 @@
  * without rights: the honest answers of a machine that has no NPU.
  */
 
-import { beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, expect, test } from "bun:test";
 import { chmodSync, copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { AARCH64_ENV, asAarch64 } from "../../scripts/dev/emulate.ts";
 import { BINARIES } from "../../scripts/dev/project.ts";
-import { describeOnAarch64, findTool, testWith } from "../../scripts/dev/test_tools.ts";
+import {
+  describeOnAarch64,
+  findTool,
+  skipBecause,
+  testWith,
+} from "../../scripts/dev/test_tools.ts";
 import { NativeError } from "../../ffi/rknn_library.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
@@ -36,76 +41,77 @@ mount --rbind "$1" /dev
 shift
 exec "$@"`;
 
-const hasNpu = deviceNodes().length > 0;
-if (hasNpu) console.error("skipped: this machine has an NPU");
+/** On a board the library would find its device, and these answers would be wrong. */
+const isBoard = deviceNodes().length > 0;
+const onMachineWithout = isBoard
+  ? skipBecause("this machine has an NPU")
+  : describeOnAarch64("librknnrt");
 
-(hasNpu ? describe.skip : describeOnAarch64("librknnrt"))(
-  "the vendor's library without an NPU",
-  async () => {
-    const directory = temporaryDirectory();
-    const [library, binary] = [join(directory, "librknnrt.so"), join(directory, "lite3rl")];
-    const model = doubleOf(await demoNetwork());
-    beforeAll(() => {
-      // Where nobody may read them.
-      chmodSync(directory, 0o777);
-      copyFileSync(findTool("librknnrt") ?? "", library);
-      copyFileSync(BINARIES.arm64, binary);
-      chmodSync(library, 0o644);
-      chmodSync(binary, 0o755);
+onMachineWithout("the vendor's library without an NPU", async () => {
+  const directory = temporaryDirectory();
+  const [library, binary] = [join(directory, "librknnrt.so"), join(directory, "lite3rl")];
+  const model = doubleOf(await demoNetwork());
+  beforeAll(() => {
+    // Where nobody may read them.
+    chmodSync(directory, 0o777);
+    copyFileSync(findTool("librknnrt") ?? "", library);
+    copyFileSync(BINARIES.arm64, binary);
+    chmodSync(library, 0o644);
+    chmodSync(binary, 0o755);
+  });
+
+  const open = (path: string, within: readonly string[] = []) => {
+    const emulated = asAarch64(findTool("qemu") ?? "", [...within, binary]);
+    const program = process.getuid?.() === 0 ? [...NOBODY, ...emulated] : emulated;
+    return openIsolated(model, {
+      library: path,
+      core: "auto",
+      io: "float",
+      program,
+      env: AARCH64_ENV,
     });
+  };
 
-    const open = (path: string, within: readonly string[] = []) => {
-      const emulated = asAarch64(findTool("qemu") ?? "", [...within, binary]);
-      const program = process.getuid?.() === 0 ? [...NOBODY, ...emulated] : emulated;
-      return openIsolated(model, {
-        library: path,
-        core: "auto",
-        io: "float",
-        program,
-        env: AARCH64_ENV,
-      });
-    };
+  test("says that there is no driver", async () => {
+    const error = await open(library).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(NativeError);
+    const { call, status, message } = error as NativeError;
+    expect({ call, status, message }).toEqual({
+      call: "rknn_init",
+      status: -1,
+      message:
+        "The NPU library's rknn_init gave -1 (FAIL) (it said \"E RKNN: failed to open rknn " +
+        'device!"): no NPU driver is loaded, neither /dev/rknpu nor a DRM card of rknpu is on ' +
+        "this machine; run on the board, with its rknpu driver loaded: lite3rl doctor",
+    });
+  }, 120_000);
 
-    test("says that there is no driver", async () => {
-      const error = await open(library).catch((reason: unknown) => reason);
-      expect(error).toBeInstanceOf(NativeError);
-      const { call, status, message } = error as NativeError;
-      expect({ call, status, message }).toEqual({
-        call: "rknn_init",
-        status: -1,
-        message:
-          "The NPU library's rknn_init gave -1 (FAIL) (it said \"E RKNN: failed to open rknn " +
-          'device!"): no NPU driver is loaded, neither /dev/rknpu nor a DRM card of rknpu is on ' +
-          "this machine; run on the board, with its rknpu driver loaded: lite3rl doctor",
-      });
-    }, 120_000);
+  test("says that the user may not open the device", async () => {
+    const place = join(directory, "dev");
+    const within = ["sh", "-c", WITH_DEVICE, "sh", place];
+    mkdirSync(place);
+    expect(await refusalOf(() => open(library, within))).toEqual({
+      code: "NATIVE",
+      message:
+        "The NPU library's rknn_init gave -1 (FAIL) (it said \"E RKNN: failed to open rknn " +
+        'device!"): this user may not open /dev/rknpu; ' +
+        "add the user to the group of /dev/rknpu: " +
+        "lite3rl doctor --fix prints how",
+    });
+  }, 120_000);
 
-    test("says that the user may not open the device", async () => {
-      const place = join(directory, "dev");
-      const within = ["sh", "-c", WITH_DEVICE, "sh", place];
-      mkdirSync(place);
-      expect(await refusalOf(() => open(library, within))).toEqual({
+  testWith("cc")(
+    "says that a library is for another machine",
+    async () => {
+      const foreign = join(directory, "foreign.so");
+      copyFileSync(doubleLibrary(), foreign);
+      expect(await refusalOf(() => open(foreign))).toEqual({
         code: "NATIVE",
         message:
-          "The NPU library's rknn_init gave -1 (FAIL) (it said \"E RKNN: failed to open rknn " +
-          'device!"): this user may not open /dev/rknpu; add the user to the group of /dev/rknpu: ' +
-          "lite3rl doctor --fix prints how",
+          `Cannot load the NPU library "${foreign}": it is for x64, but this is arm64, ` +
+          "need librknnrt.so for linux-aarch64 and what it is linked to: lite3rl doctor",
       });
-    }, 120_000);
-
-    testWith("cc")(
-      "says that a library is for another machine",
-      async () => {
-        const foreign = join(directory, "foreign.so");
-        copyFileSync(doubleLibrary(), foreign);
-        expect(await refusalOf(() => open(foreign))).toEqual({
-          code: "NATIVE",
-          message:
-            `Cannot load the NPU library "${foreign}": it is for x64, but this is arm64, ` +
-            "need librknnrt.so for linux-aarch64 and what it is linked to: lite3rl doctor",
-        });
-      },
-      120_000,
-    );
-  },
-);
+    },
+    120_000,
+  );
+});

@@ -136,7 +136,7 @@ describeWith("cc")("openIsolated()", () => {
       "another SoC",
       { SOC: "rk3566" },
       'rknn_init gave -6 (MODEL_INVALID) (it said "E RKNN: This rknn model is for another ' +
-        `platform, current platform is rk3566"): ${INVALID}`,
+        `platform, this is rk3566"): ${INVALID}`,
     ],
     [
       "a library older than the file",
@@ -265,10 +265,10 @@ describeWith("cc")("openIsolated()", () => {
     await waitFor(() => !existsSync(`/proc/${pid}/exe`));
   });
 
-  test("its process ends with the one that started it, even when that is killed and it hangs", async () => {
+  test("its process ends with the one that started it, while it hangs too", async () => {
     const path = join(directory, "demo.rknn");
     writeFileSync(path, model);
-    const script = join(import.meta.dir, "isolated_hang_fixture.ts");
+    const script = join(import.meta.dir, "./isolated_hang_fixture.ts");
     const parent = Bun.spawn([process.execPath, script, path, doubleLibrary()], {
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -294,7 +294,7 @@ describeWith("cc")("openIsolated()", () => {
     writeFileSync(path, model);
     const once = join(directory, "soak");
     mkdirSync(once);
-    const script = join(import.meta.dir, "isolated_soak_fixture.ts");
+    const script = join(import.meta.dir, "./isolated_soak_fixture.ts");
     const ran = run([process.execPath, script, path, doubleLibrary(), once]);
     expect(ran.stderr).toBe("");
     const { grownKb, errors, ...counts } = JSON.parse(ran.stdout);

@@ -70,7 +70,7 @@ export async function openRknnModel(file: RknnModelFile, options: NpuOptions): P
   if (library === undefined) {
     throw new Lite3Error(
       "UNSUPPORTED",
-      `Cannot run ${quote(file.path)}: ${LIBRARY_NAME} is not in ${LIBRARY_DIRECTORIES.join(", ")}, ` +
+      `Cannot run ${quote(file.path)}: no ${LIBRARY_NAME} in ${LIBRARY_DIRECTORIES.join(", ")}, ` +
         "need it there or by --librknnrt; off the board run the .onnx that it was converted from",
     );
   }

@@ -74,7 +74,7 @@ describeWith("cc")("openRknn()", () => {
     });
   });
 
-  test("keeps the state of a recurrent policy per client, whatever process has the library", async () => {
+  test("keeps a recurrent policy's state per client, through a crash too", async () => {
     const network = seededNetwork("lstm", 1);
     const random = createRandom(7);
     const observations = Array.from({ length: ROWS }, () =>

@@ -2,7 +2,6 @@
  * For tests: the test double of librknnrt, compiled, and policies as models of it.
  */
 
-import { join } from "node:path";
 import { buildStub, type Compiler } from "../../scripts/dev/build_double.ts";
 import { findTool } from "../../scripts/dev/test_tools.ts";
 import { assert, present } from "../base/assert.ts";
@@ -165,7 +164,7 @@ function valuesOf(network: Network, observations: Float32Array): Float64Array[] 
   });
   return [0, ...ends].map((end) => {
     const part = { ...network, layers: network.layers.slice(0, end) };
-    return Float64Array.from(rows.flatMap((row) => [...evaluate(part, row)]));
+    return Float64Array.from(rows.flatMap((row) => Array.from(evaluate(part, row))));
   });
 }
 
@@ -183,5 +182,3 @@ export function aarch64Options(qemu: string, binary: string): Partial<IsolatedOp
     limitMs: 20_000,
   };
 }
-
-export const SHARED_RKNN = join("rknn", "lite3_policy.fp16.rknn");
