@@ -7,7 +7,7 @@ import { plural } from "../base/text.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
-import { checkNpuFlags, hasNpuLibrary, isRknnPath, type NpuOptions } from "../runtime/open_rknn.ts";
+import { hasNpuLibrary, isRknnPath, type NpuOptions } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
 import {
   generateObservations,
@@ -62,7 +62,6 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     );
   }
   checkUsed(options);
-  checkNpuFlags([a, b], options.npu ?? {});
   const sets = [dataset, obsStats, calibration];
   const isRaw = endpoints > 0 || sets.some((path) => path !== undefined);
   const sideOptions: SideOptions = {

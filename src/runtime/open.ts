@@ -20,13 +20,7 @@ import {
 import type { Backend } from "./backend.ts";
 import { type EmulationRecipe, openEmulated } from "./emulated.ts";
 import { openOnnx } from "./onnx.ts";
-import {
-  checkNpuFlags,
-  isRknnPath,
-  type NpuOptions,
-  openRknnModel,
-  readRknnModel,
-} from "./open_rknn.ts";
+import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "./open_rknn.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 
 export interface ModelFile {
@@ -83,7 +77,6 @@ async function openFile(path: string, npu: NpuOptions): Promise<[DescribedFile, 
     const file = await readRknnModel(path);
     return [file, await openRknnModel(file, npu)];
   }
-  checkNpuFlags([path], npu);
   const file = await readModel(path);
   return [file, await openModel(file, "onnx")];
 }

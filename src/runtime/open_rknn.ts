@@ -34,15 +34,6 @@ export interface RknnModelFile {
 
 export const isRknnPath = (path: string): boolean => extname(path).toLowerCase() === ".rknn";
 
-/** Refuses a library that was named where nothing would use it. */
-export function checkNpuFlags(models: readonly string[], { librknnrt }: NpuOptions): void {
-  if (librknnrt === undefined || models.some(isRknnPath)) return;
-  throw new Lite3Error(
-    "USAGE",
-    `--librknnrt ${quote(librknnrt)} is for a .rknn file, ${models.map(quote).join(", ")} is none`,
-  );
-}
-
 /** Is there a library to run a .rknn with? Throws for one that was named and cannot be used. */
 export const hasNpuLibrary = ({ librknnrt }: NpuOptions): boolean =>
   findRknnLibrary(librknnrt) !== undefined;
