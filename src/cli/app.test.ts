@@ -267,11 +267,13 @@ describe("readArguments()", () => {
       positionals: [],
       flags: {
         model: "m.onnx",
+        core: "auto",
         env: "lite3",
         command: [-0.5, 0, 0.25],
         start: "standing",
         rate: 50,
         seed: 0,
+        io: "auto",
         fast: false,
         timeout: 0.5,
       },

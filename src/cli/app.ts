@@ -12,13 +12,15 @@ import { ERROR_CODES, Lite3Error, quote } from "../base/errors.ts";
 import { complain, setQuiet } from "../base/log.ts";
 import { type Command, type CommandResult, flagName } from "./command.ts";
 import { printResult } from "./output.ts";
-import { ABSENT, VERBS, type Verb } from "./verbs.ts";
+import { ABSENT, INTERNAL_VERBS, type Verb, VERBS } from "./verbs.ts";
 import { joinValues, spellSwitches } from "./words.ts";
 
 const GLOBAL_SWITCHES = {
   json: "Print one JSON document on stdout, everything else on stderr",
   quiet: "Print no progress and no notices",
 } as const;
+
+const ALL_VERBS: readonly Verb[] = [...VERBS, ...INTERNAL_VERBS];
 
 /** Runs the program with the user's arguments; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -104,14 +106,13 @@ function report(error: unknown, json: boolean): number {
 
 function findVerb(word: string): Verb {
   const plain = word.replace(/\.py$/, "");
-  const verb = VERBS.find(({ name, aliases }) => name === plain || aliases.includes(plain));
+  const verb = ALL_VERBS.find(({ name, aliases }) => name === plain || aliases.includes(plain));
   if (verb !== undefined) return verb;
   const instead = ABSENT[plain];
   if (instead !== undefined) {
     throw new Lite3Error("UNSUPPORTED", `${quote(word)} is not in this version: ${instead}`);
   }
-  const shown = VERBS.filter(({ isHidden }) => isHidden !== true);
-  const known = shown.flatMap(({ name, aliases }) => [name, ...aliases]);
+  const known = VERBS.flatMap(({ name, aliases }) => [name, ...aliases]);
   throw new Lite3Error(
     "USAGE",
     `Unknown verb ${quote(word)}${nearest(plain, known)}; lite3rl --help lists all`,
@@ -125,10 +126,8 @@ function createCli(loaded?: Command): CAC {
   cli.option("--help", "Show this help, or that of a verb");
   if (loaded === undefined) cli.option("--version", "Show the version");
   for (const [name, help] of Object.entries(GLOBAL_SWITCHES)) cli.option(`--${name}`, help);
-  for (const { name, summary, isHidden } of VERBS) {
-    if (name === loaded?.name) describe(cli, loaded);
-    else if (loaded === undefined && !isHidden) cli.command(name, summary);
-  }
+  if (loaded !== undefined) describe(cli, loaded);
+  else for (const { name, summary } of VERBS) cli.command(name, summary);
   cli.globalCommand.helpCallback = (sections) => [
     { body: `lite3rl ${version}` },
     ...sections
@@ -143,7 +142,7 @@ function createCli(loaded?: Command): CAC {
 }
 
 function describe(cli: CAC, command: Command): CacCommand {
-  const { aliases } = VERBS.find(({ name }) => name === command.name) as Verb;
+  const { aliases } = ALL_VERBS.find(({ name }) => name === command.name) as Verb;
   const words = cli.command(`${command.name} ${command.positionals}`.trim(), command.summary);
   words.allowUnknownOptions();
   const usage = [command.name, command.positionals, "[options]"].filter(Boolean).join(" ");

@@ -14,7 +14,7 @@ export default defineCommand({
   name: CHILD_VERB,
   positionals: "",
   summary: "Hold the NPU library for another process of this program",
-  example: "parity policy.onnx policy.rknn",
+  example: CHILD_VERB,
   flags: {},
   async run() {
     if (!hasParent()) {
