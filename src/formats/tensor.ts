@@ -68,7 +68,7 @@ export function decodeElements(dtype: DType, bytes: Uint8Array, littleEndian = t
   if (bytes.length % element.bytes !== 0) {
     throw new FormatError(`${bytes.length} bytes are not whole ${dtype} elements`);
   }
-  const copy = Uint8Array.from(bytes);
+  const copy = new Uint8Array(bytes);
   if (!littleEndian) swapBytes(copy, element.bytes);
   return element.view(copy.buffer);
 }
@@ -137,7 +137,7 @@ export function toFloat32(tensor: Tensor): Float32Array<ArrayBuffer> {
   const { data } = tensor;
   if (data instanceof Float32Array) return data;
   if (data instanceof BigInt64Array) return Float32Array.from(data, Number);
-  return Float32Array.from(data);
+  return new Float32Array(data);
 }
 
 function widenBfloat16(buffer: ArrayBuffer): Float32Array<ArrayBuffer> {

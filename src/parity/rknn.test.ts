@@ -1,82 +1,158 @@
 /**
- * `lite3rl parity policy.onnx policy.rknn` with the NPU's library, which here is the double; on
- * aarch64 in the built binary.
+ * Parity of .rknn files off the board: emulated from their own weights, which must be the model's.
  */
 
-import { beforeAll, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { AARCH64_ENV, asAarch64 } from "../../scripts/dev/emulate.ts";
-import { BINARIES, run as runCommand } from "../../scripts/dev/project.ts";
-import { describeOnAarch64, describeWith, findTool } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
-import { run, runJson } from "../cli/program_fixture.ts";
+import { refusalOf } from "../base/refusal_fixture.ts";
+import { exportDemoPolicy, failed, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
 import { encodeOnnx } from "../formats/onnx.ts";
-import { demoNetwork, modelOf } from "../policy/policy_fixture.ts";
-import { aarch64Options, doubleLibrary, doubleOf } from "../runtime/rknn_double_fixture.ts";
+import { writeNpy } from "../formats/npy.ts";
+import { readGoldenActions } from "../policy/policy_fixture.ts";
+import { nextFloat16, readRknnModel, RKNN_FIXTURES, withChange } from "../runtime/rknn_fixture.ts";
+import { compareSides } from "./compare_sides.ts";
+
+setDefaultTimeout(60_000);
 
 const directory = temporaryDirectory();
-const [onnx, rknn] = [join(directory, "policy.onnx"), join(directory, "policy.rknn")];
+const fixture = (name: string) => join(RKNN_FIXTURES, name);
+const [onnx, rknn] = [fixture("small.onnx"), fixture("small.fp16.rknn")];
+const observations = fixture("small.observations.npy");
+const basis = { seed: 0, timeoutMs: 1000 } as const;
 
-beforeAll(async () => {
-  const network = await demoNetwork();
-  writeFileSync(onnx, encodeOnnx(modelOf(network, { metadata: { normalizer: "folded" } })));
-  writeFileSync(rknn, doubleOf(network));
-});
-
-const env = { LITE3RL_DOUBLE: "1" };
-
-/** Of a parity that passed: what was compared, and that nobody can take it for an NPU's. */
-function checkDocument(json: Record<string, unknown>): void {
-  const { pass, evidence } = json;
-  expect({ pass, evidence }).toEqual({ pass: true, evidence: { a: "cpu", b: "double" } });
+async function changedModel(): Promise<string> {
+  const path = join(directory, "changed.onnx");
+  const next = (weight: number) => nextFloat16(Math.f16round(weight));
+  const model = withChange(await readRknnModel("small"), "actor.2.weight", 40, next);
+  writeFileSync(path, encodeOnnx(model));
+  return path;
 }
 
-describeWith("cc")("parity of a .rknn", () => {
-  const words = () => ["parity", onnx, rknn, "--librknnrt", doubleLibrary()];
-
-  test("passes over the double, and says that it is one", async () => {
-    const { status, json, stderr } = await runJson(words(), { env });
-    checkDocument(json);
-    expect([status, stderr.split("\n")[0]]).toEqual([
-      0,
-      `warning: ${doubleLibrary()} is a test double of the NPU library: no figure is an NPU's`,
+describe("parity of a .rknn", () => {
+  test("passes by its weights and its actions, and says what is from the file", async () => {
+    const { status, json } = await runJson(["parity", onnx, rknn, "--dataset", observations]);
+    expect({ status, json }).toMatchObject({
+      status: 0,
+      json: {
+        pass: true,
+        samples: 64,
+        sides: { a: onnx, b: `${rknn} (emulated)` },
+        evidence: { a: "cpu", b: "emulation" },
+        files: [
+          {
+            file: rknn,
+            model: onnx,
+            weights: { holds: true },
+            fromFile: ["weights (float16 ×3)", "biases", expect.any(String)],
+            assumed: ['the activation "Elu" is computed exactly', expect.any(String)],
+          },
+        ],
+      },
+    });
+    const { stdout } = await run(["parity", rknn, onnx, "--samples", "3"]);
+    expect(stdout.split("\n").slice(3, 7)).toEqual([
+      "",
+      `from ${rknn}: weights (float16 ×3); biases; which layers are int8 and which float16`,
+      expect.stringMatching(/^assumed: the activation "Elu" is computed exactly; /),
+      `its 2312 weights and biases are those of ${onnx}: ok`,
     ]);
   });
 
-  test("passes with each way in, and on each core", async () => {
-    for (const flags of [
-      ["--io", "zero-copy"],
-      ["--io", "float"],
-      ["--core", "2"],
-      ["--core", "auto"],
+  test("fails for a file of other weights though the actions are near", async () => {
+    const changed = await changedModel();
+    const { status, json, stderr } = await runJson(["parity", changed, rknn]);
+    expect({ status, json }).toMatchObject({
+      status: 1,
+      json: { pass: false, files: [{ weights: { holds: false } }] },
+    });
+    expect(Number(json.mae)).toBeLessThan(1e-3);
+    expect(stderr.split("\n").at(-2)).toMatch(
+      /^failed: .*small\.fp16\.rknn was made from other weights: actor\.2\.weight \[1, 7\] is \S+, \S+ has \S+ \(1 of 561 differ\)$/,
+    );
+  });
+
+  test("fails for an int8 file that is not near, with its weights in order", async () => {
+    const w8a8 = fixture("small.w8a8.rknn");
+    const { status, json } = await runJson(["parity", onnx, w8a8, "--dataset", observations]);
+    expect({ status, json }).toMatchObject({
+      status: 1,
+      json: { pass: false, files: [{ weights: { holds: true } }] },
+    });
+    expect(Number(json.mae)).toBeWithin(1e-3, 0.1);
+  });
+
+  test("gives the file what the network sees, whatever the model does with observations", async () => {
+    const model = await exportDemoPolicy(directory, "external.onnx", ["--dynamic-batch"]);
+    const folded = await exportDemoPolicy(directory, "folded.onnx", ["--obs-stats", OBS_STATS]);
+    const dataset = join(directory, "obs.npy");
+    const golden = await readGoldenActions();
+    const data = Float32Array.from(golden.observations);
+    writeFileSync(dataset, writeNpy({ dtype: "float32", shape: [golden.rows, 45], data }));
+    const file = fixture("demo.fp16.rknn");
+    const options = { ...basis, dataset, obsStats: OBS_STATS };
+    for (const sides of [
+      { a: model, b: file },
+      { a: folded, b: file, model },
     ]) {
-      expect((await run([...words(), "--quiet", ...flags], { env })).status).toBe(0);
+      const result = await compareSides({ ...options, ...sides });
+      expect(result.comparison.mae).toBeWithin(1e-6, 1e-3);
+      expect(result.sides[1].emulatedFile?.weights.holds).toBe(true);
     }
   });
 
-  test("ends with status 6 when the library crashes", async () => {
-    const { status, stderr } = await run([...words(), "--quiet", "--io", "float"], {
-      env: { ...env, LITE3RL_DOUBLE_CRASH_AT: "7" },
+  test("takes the ONNX of the same name beside it, or none", async () => {
+    copyFileSync(rknn, join(directory, "policy.rknn"));
+    const path = join(directory, "policy.rknn");
+    const compare = () => compareSides({ ...basis, a: path, b: "emulated" });
+    expect(await refusalOf(compare)).toEqual({
+      code: "USAGE",
+      message:
+        `Cannot emulate "${path}": its network is not known, ` +
+        "need the .onnx that it was made from as the other side or with --model",
     });
-    expect([status, stderr.trim().split("\n").at(-1)]).toEqual([
-      6,
-      "error: Cannot act: the process of the NPU library was ended by SIGSEGV, its last line is " +
-        '"E RKNN: failed to submit!, op id: 1, op name: Conv:crash"; the next call starts ' +
-        "another, lite3rl doctor checks library and driver",
+    copyFileSync(onnx, join(directory, "policy.onnx"));
+    const { comparison } = await compare();
+    expect(comparison.max).toBe(0);
+  });
+
+  test("refuses a file that is broken, or of another network", async () => {
+    const broken = join(directory, "broken.rknn");
+    writeFileSync(broken, "RKNN");
+    const normalized = fixture("normalized.fp16.rknn");
+    const refuse = (b: string) => refusalOf(() => compareSides({ ...basis, a: onnx, b }));
+    expect([await refuse(broken), (await refuse(normalized)).code]).toEqual([
+      {
+        code: "MALFORMED",
+        message: `Cannot emulate "${broken}": it begins with "RKNN", need a .rknn file`,
+      },
+      "CHECK_FAILED",
     ]);
   });
 });
 
-describeOnAarch64("zig")("parity of a .rknn on aarch64", () => {
-  test("passes over the double", () => {
-    const qemu = findTool("qemu") ?? "";
-    const { library = "" } = aarch64Options(qemu, BINARIES.arm64);
-    const words = ["parity", onnx, rknn, "--librknnrt", library, "--samples", "64", "--json"];
-    const ran = runCommand(asAarch64(qemu, [BINARIES.arm64, ...words]), {
-      env: { ...AARCH64_ENV, ...env },
-    });
-    expect(ran.stderr).not.toContain("error");
-    checkDocument(JSON.parse(ran.stdout));
-  }, 120_000);
+describe("parity of emulated:w8a8", () => {
+  const calibration = fixture("small.calibration.npy");
+
+  test("is the int8 file that was calibrated on the same observations", async () => {
+    const file = fixture("small.w8a8.rknn");
+    const sides = { a: "emulated:w8a8", b: file, model: onnx, calibration };
+    const { comparison } = await compareSides({ ...basis, ...sides, dataset: observations });
+    expect(comparison.max).toBeLessThanOrEqual(1e-6);
+  });
+
+  test("needs its calibration set, which is for nothing else", async () => {
+    expect(await run(["parity", onnx, "emulated:w8a8"])).toEqual(
+      failed(
+        2,
+        'Cannot run backend "emulated:w8a8": int8 needs ranges, ' +
+          "name observations for them with --calibration calib_obs.npy",
+      ),
+    );
+    const flags = ["--calibration", calibration];
+    expect(await run(["parity", onnx, "emulated", ...flags])).toEqual(
+      failed(2, "--calibration is for the backend emulated:w8a8, none is compared"),
+    );
+  });
 });

@@ -1,9 +1,8 @@
 /**
  * The ranges of a model's inner values over a calibration set, as rknn-toolkit2 takes them.
  *
- * `normal`: smallest and largest value. `kl_divergence`: the absolute threshold, of a histogram
- * of 2048 bins, whose clipped and coarsened distribution differs least from the true one; the
- * usual method of TensorRT (Migacz 2017), on the range that `normal` gives.
+ * `normal`: smallest and largest value. `kl_divergence`: those, clipped where the usual method of
+ * TensorRT says; see `kl_threshold.ts` for how near that is to the toolkit's.
  */
 
 import { present } from "../base/assert.ts";
@@ -52,11 +51,9 @@ export async function calibrate(
     const { top, bins } = present(histograms.get(name));
     if (top === 0) return;
     for (const value of values) {
-      const bin = Math.min(
-        Math.floor((Math.abs(value) / top) * HISTOGRAM_BINS),
-        HISTOGRAM_BINS - 1,
-      );
-      bins[bin] = (bins[bin] as number) + 1;
+      const bin = Math.floor(((value / top + 1) / 2) * HISTOGRAM_BINS);
+      const at = Math.min(bin, HISTOGRAM_BINS - 1);
+      bins[at] = (bins[at] as number) + 1;
     }
   });
   return new Map(

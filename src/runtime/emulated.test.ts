@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeWithShared, SHARED_DATA } from "../../scripts/dev/test_tools.ts";
 import { present } from "../base/assert.ts";
+import { refusalOf } from "../base/refusal_fixture.ts";
 import {
   decodeOnnx,
   encodeOnnx,
@@ -14,8 +15,16 @@ import {
 import { readNpy } from "../formats/npy.ts";
 import { toFloat32 } from "../formats/tensor.ts";
 import { demoNetwork, linear, modelOf, networkOf, TINY_NETWORK } from "../policy/policy_fixture.ts";
+import { seededNetwork } from "../policy/recurrent_fixture.ts";
 import { runBackendSuite } from "./backend_suite.ts";
-import { emulateFp16, openEmulated } from "./emulated.ts";
+import {
+  emulate,
+  emulateFp16,
+  type EmulationRecipe,
+  openEmulated,
+  quantizableLayers,
+} from "./emulated.ts";
+import { agreementOf, readCalibration, readRknnModel } from "./rknn_fixture.ts";
 
 runBackendSuite("emulated", async () => openEmulated(modelOf(await demoNetwork())), {
   tolerance: 4e-3,
@@ -127,6 +136,106 @@ describe("openEmulated()", () => {
     expect([action[0], action[0] === half(exact)]).toEqual([half(exact), true]);
     expect(half(0.1) * half(1 / 3) - half(0.7) * half(1 / 3) + half(1 / 3)).not.toBe(exact);
   });
+});
+
+describe("openEmulated() in int8", () => {
+  const small = readRknnModel("small");
+  const first = "elu.1/Elu";
+
+  test.each<[string, EmulationRecipe]>([
+    ["small.fp16", { precision: "fp16" }],
+    ["small.w8a8", { precision: "w8a8" }],
+    ["small.w8a8_layer", { precision: "w8a8", method: "layer" }],
+    ["small.hybrid", { precision: "hybrid", float16Layers: [first] }],
+  ])("gives the simulator's actions of %s from the recipe alone", async (name, recipe) => {
+    using backend = await openEmulated(await small, { ...recipe, calibration: readCalibration() });
+    const { equal, mean } = await agreementOf(backend, name);
+    expect([equal, backend.subject]).toEqual([1, "recipe"]);
+    expect(mean).toBeLessThanOrEqual(2e-7);
+  });
+
+  test("gives what only a Clip takes the Clip's range", async () => {
+    const calibration = Float32Array.from({ length: 90 }, (_, i) => 4 * Math.sin(i));
+    const recipe = { precision: "w8a8", calibration } as const;
+    const { graph } = await emulate(await readRknnModel("normalized"), recipe);
+    const scaleOf = (value: string) =>
+      graph.initializer
+        ?.filter(({ name }) => name === `${value}/scale`)
+        .map((tensor) => tensorFloats(tensor)[0]);
+    const clip = scaleOf("obs_normalizer/Clip");
+    expect([clip, scaleOf("obs_normalizer/Div")]).toEqual([[Math.fround(4 / 255)], clip]);
+  });
+
+  test("takes a layer by its product or by its activation", async () => {
+    const model = await small;
+    const recipe = { precision: "hybrid", calibration: readCalibration() } as const;
+    const of = async (name: string) =>
+      encodeOnnx(await emulate(model, { ...recipe, float16Layers: [name] }));
+    expect(await of("actor.0/Gemm")).toEqual(await of(first));
+  });
+
+  test("is standard ONNX of QuantizeLinear and DequantizeLinear", async () => {
+    const calibration = Float32Array.of(1, 2, -3, 0.5);
+    const recipe = { precision: "w8a8", calibration } as const;
+    const { graph } = await emulate(modelOf(TINY_NETWORK), recipe);
+    const lines = (graph.node ?? []).map(({ opType, input = [], output = [] }) =>
+      [opType, ...input, "→", ...output].join(" "),
+    );
+    expect(lines.slice(0, 12)).toEqual([
+      "QuantizeLinear obs obs/scale obs/zero_point → obs/int8/q",
+      "DequantizeLinear obs/int8/q obs/scale obs/zero_point → obs/int8",
+      "Cast obs/int8 → obs/int8/wide",
+      "DequantizeLinear actor.0.weight/int8 actor.0.weight/scale actor.0.weight/zero_point → " +
+        "actor.0.weight/real",
+      "Cast actor.0.weight/real → actor.0.weight/real/wide",
+      "DequantizeLinear actor.0.bias/int32 actor.0.bias/scale → actor.0.bias/real",
+      "Cast actor.0.bias/real → actor.0.bias/real/wide",
+      "Gemm obs/int8/wide actor.0.weight/real/wide actor.0.bias/real/wide → actor.0/Gemm/sum",
+      "Cast actor.0/Gemm/sum → actor.0/Gemm/exact",
+      "Elu actor.0/Gemm/exact → elu.1/Elu/exact",
+      "QuantizeLinear elu.1/Elu/exact elu.1/Elu/scale elu.1/Elu/zero_point → elu.1/Elu/int8/q",
+      "DequantizeLinear elu.1/Elu/int8/q elu.1/Elu/scale elu.1/Elu/zero_point → elu.1/Elu/int8",
+    ]);
+    expect(lines.at(-1)).toBe("DequantizeLinear action/q action/scale action/zero_point → action");
+    const named = (name: string) => graph.initializer?.find((tensor) => tensor.name === name);
+    const weight = present(named("actor.0.weight/int8"));
+    expect([weight.dims, [...tensorFloats(weight)]]).toEqual([
+      [3, 2],
+      [-1, 127, -128, 127, 0, 0],
+    ]);
+  });
+
+  test("refuses a layer that is not there with those that are", async () => {
+    const calibration = readCalibration();
+    const recipe = { precision: "hybrid", float16Layers: ["mlp.0"], calibration } as const;
+    const model = await small;
+    expect(await refusalOf(() => emulate(model, recipe))).toEqual({
+      code: "USAGE",
+      message:
+        'Cannot keep layer "mlp.0" in float16: there is none, ' +
+        "need one of elu.1/Elu, elu.3/Elu, action",
+    });
+  });
+
+  test("keeps the recurrent cells of a policy in float16 and its head in int8", async () => {
+    const model = modelOf(seededNetwork("gru", 1));
+    const calibration = Float32Array.from({ length: 30 }, (_, i) => Math.sin(i));
+    const { graph } = await emulate(model, { precision: "w8a8", calibration });
+    const count = (type: string) => graph.node?.filter(({ opType }) => opType === type).length;
+    expect([count("GRU"), count("QuantizeLinear")]).toEqual([1, 2]);
+    using backend = await openEmulated(model, { precision: "w8a8", calibration });
+    const action = new Float32Array(2);
+    await backend.infer(calibration.slice(0, 3), action, backend.createState(), 1);
+    expect(action.every(Number.isFinite)).toBe(true);
+  });
+});
+
+test("quantizableLayers() names each by what it gives", async () => {
+  expect(quantizableLayers(await readRknnModel("small"))).toEqual([
+    { output: "elu.1/Elu", op: "Gemm+Elu", weights: 33 * 45 },
+    { output: "elu.3/Elu", op: "Gemm+Elu", weights: 17 * 33 },
+    { output: "action", op: "Gemm", weights: 12 * 17 },
+  ]);
 });
 
 /** Made by rknn-toolkit2's simulator from data that is not part of the repository. */

@@ -104,6 +104,13 @@ async function numbersOf(
   const names = keptValues(form);
   const ranges = await calibrate(form.model, calibration, names, algorithm);
   const int8 = new Map([...ranges].map(([name, range]) => [name, affineOf(range)] as const));
+  // What only a Clip takes saturates at its limits already.
+  for (const { opType, input: [from = ""] = [], output: [to = ""] = [] } of form.model.graph.node ??
+    []) {
+    const clipped = int8.get(to);
+    if (opType === "Clip" && clipped !== undefined && usersOf(form, from) === 1)
+      int8.set(from, clipped);
+  }
   const layers = new Map<string, Int8Layer>();
   const within = gatesOf(form.layers);
   for (const layer of form.layers.filter((one) => !halves.has(one))) {
@@ -115,6 +122,9 @@ async function numbersOf(
   }
   return { int8, layers, within, converted: new Set(), float16: float16Values(form, halves) };
 }
+
+const usersOf = ({ model }: NpuForm, name: string): number =>
+  (model.graph.node ?? []).filter(({ input = [] }) => input.includes(name)).length;
 
 /** Inputs and outputs of layers and other nodes: what lies inside of a layer is not kept. */
 function keptValues({ model: { graph }, layers }: NpuForm): string[] {

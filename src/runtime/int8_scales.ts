@@ -85,7 +85,8 @@ export function plainBias(sum: number, inputZeroPoint: number, steps: Int16Array
 
 function rangeOf(weights: Float32Array): { min: number; max: number } {
   let [min, max] = [0, 0];
-  for (const weight of weights) {
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i] as number;
     if (weight < min) min = weight;
     if (weight > max) max = weight;
   }
@@ -99,7 +100,7 @@ function describeRow(
   zeroPoint: number,
   known: readonly number[],
 ): Int8Row {
-  const steps = Int16Array.from(stored, (value) => value - zeroPoint);
+  const steps = new Int16Array(stored).map((value) => value - zeroPoint);
   const own = { zeroPoint, steps, stored };
   let best: Int8Row | undefined;
   let fewest = Infinity;

@@ -190,19 +190,27 @@ function readProduct(graph: EditedGraph, node: OnnxNode): Product | undefined {
   const broadcast = bias && readRow(bias, outputs);
   if (bias !== undefined && broadcast === undefined) return undefined;
   const [alpha, beta] = isGemm ? [number("alpha", 1), number("beta", 1)] : [1, 1];
+  const own = { node, weightName, outputs, inputs };
   return {
-    node,
-    weightName,
+    ...own,
     biasName: biasName || `${weightName.replace(/\.weight$/, "")}.bias`,
-    outputs,
-    inputs,
-    weight: Float32Array.from(weight.values, (_, i) => {
-      const [row, column] = [Math.floor(i / inputs), i % inputs];
-      const at = isTransposed ? i : column * outputs + row;
-      return alpha * present(weight.values[at]);
-    }),
+    weight: inRows(weight.values, own, isTransposed, alpha),
     bias: Float32Array.from({ length: outputs }, (_, i) => beta * (broadcast?.[i] ?? 0)),
   };
+}
+
+/** The weight as [outputs, inputs], times a factor. */
+function inRows(
+  values: Float32Array,
+  { outputs, inputs }: { readonly outputs: number; readonly inputs: number },
+  isTransposed: boolean,
+  factor: number,
+): Float32Array {
+  if (isTransposed && factor === 1) return values;
+  return values.map((_, i) => {
+    const at = isTransposed ? i : (i % inputs) * outputs + Math.floor(i / inputs);
+    return factor * (values[at] as number);
+  });
 }
 
 /** A constant that is the same for every row, as one row of `width`; nothing for another. */

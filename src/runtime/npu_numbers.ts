@@ -54,6 +54,8 @@ export const ALL_FLOAT16: NpuNumbers = {
   layers: new Map(),
 };
 
+type Names = ReadonlySet<string>;
+
 /** Operators that sum many products: the NPU loses nothing in between. */
 const SUMS: ReadonlySet<string> = new Set(["Gemm", "MatMul"]);
 
@@ -68,8 +70,8 @@ export function inNumbers(model: OnnxModel, numbers: NpuNumbers): OnnxModel {
   }
   for (const node of graph.node ?? []) {
     const layer = numbers.layers.get(node.output?.[0] ?? "");
-    if (layer === undefined) writer.node(node, outputs);
-    else writer.layer(node, layer, outputs);
+    if (layer === undefined) writeNode(writer, node, numbers, outputs);
+    else writeLayer(writer, node, layer, outputs);
   }
   const replaced = new Set(
     [...numbers.layers.keys()].flatMap((name) => weightsOf(graph.node, name)),
@@ -157,54 +159,55 @@ function createWriter({ int8, float16, converted, within }: NpuNumbers) {
     return wide;
   }
 
-  /** Keeps what a node gave as `name/exact`. */
-  function keepOutputs(node: OnnxNode, outputs: ReadonlySet<string>): void {
-    for (const name of (node.output ?? []).filter(Boolean)) {
-      keep(name, `${name}/exact`, outputs.has(name) ? name : undefined);
-    }
-  }
+  return { nodes, tensors, takenByInt8, keep, take, widen, isInt8 };
+}
 
-  return {
-    nodes,
-    tensors,
-    takenByInt8,
-    keep,
-    node(node: OnnxNode, outputs: ReadonlySet<string>): void {
-      const names = node.output ?? [];
-      const kind = names.some((name) => isInt8(name) || within.has(name)) ? "int8" : "float16";
-      const taken = (node.input ?? []).map((name) => take(name, kind));
-      if (kind === "int8") taken.forEach((name) => takenByInt8.set(name, node.opType ?? ""));
-      const input = SUMS.has(node.opType ?? "") ? taken.map(widen) : taken;
-      // An optional output that is left out, as an LSTM's, has no name.
-      const output = names.map((name) => (name === "" ? "" : `${name}/exact`));
-      nodes.push({ ...node, input, output });
-      keepOutputs(node, outputs);
-    },
-    layer(node: OnnxNode, layer: Int8Layer, outputs: ReadonlySet<string>): void {
-      const [input = "", weight = "", bias = ""] = node.input ?? [];
-      const [name = ""] = node.output ?? [];
-      const rows = layer.scales.length;
-      const parameter = (of: string, ints: OnnxTensor, scales: Float32Array, zero?: OnnxTensor) => {
-        const scale = makeTensor(`${of}/scale`, [rows], scales);
-        tensors.push(ints, scale, ...(zero === undefined ? [] : [zero]));
-        const from = [ints, scale, zero].flatMap((tensor) => tensor?.name ?? []);
-        const attributes = { axis: 0 };
-        nodes.push(makeNode("DequantizeLinear", from, [`${of}/real`], { name: of, attributes }));
-        return widen(`${of}/real`);
-      };
-      const value = widen(take(input, "int8"));
-      const weights = parameter(
-        weight,
-        makeInts(`${weight}/int8`, [rows, layer.weight.length / rows], layer.weight),
-        layer.scales,
-        makeInts(`${weight}/zero_point`, [rows], layer.zeroPoints),
-      );
-      const sums = parameter(bias, makeInts(`${bias}/int32`, [rows], layer.bias), layer.biasScales);
-      nodes.push({ ...node, input: [value, weights, sums], output: [`${name}/sum`] });
-      nodes.push(cast(`${name}/sum`, `${name}/exact`, DATA_TYPE.float32));
-      keepOutputs(node, outputs);
-    },
+type Writer = ReturnType<typeof createWriter>;
+
+/** A node in the numbers of what it gives. */
+function writeNode(writer: Writer, node: OnnxNode, { within }: NpuNumbers, outputs: Names): void {
+  const names = node.output ?? [];
+  const isInt8 = names.some((name) => writer.isInt8(name) || within.has(name));
+  const taken = (node.input ?? []).map((name) => writer.take(name, isInt8 ? "int8" : "float16"));
+  if (isInt8) taken.forEach((name) => writer.takenByInt8.set(name, node.opType ?? ""));
+  const input = SUMS.has(node.opType ?? "") ? taken.map(writer.widen) : taken;
+  // An optional output that is left out, as an LSTM's, has no name.
+  const output = names.map((name) => (name === "" ? "" : `${name}/exact`));
+  writer.nodes.push({ ...node, input, output });
+  keepOutputs(writer, node, outputs);
+}
+
+/** A Gemm of int8 weights with a bias of int32. */
+function writeLayer(writer: Writer, node: OnnxNode, layer: Int8Layer, outputs: Names): void {
+  const [input = "", weight = "", bias = ""] = node.input ?? [];
+  const [name = ""] = node.output ?? [];
+  const rows = layer.scales.length;
+  const parameter = (of: string, ints: OnnxTensor, scales: Float32Array, zero?: OnnxTensor) => {
+    const scale = makeTensor(`${of}/scale`, [rows], scales);
+    writer.tensors.push(ints, scale, ...(zero === undefined ? [] : [zero]));
+    const from = [ints, scale, zero].flatMap((tensor) => tensor?.name ?? []);
+    const options = { name: of, attributes: { axis: 0 } };
+    writer.nodes.push(makeNode("DequantizeLinear", from, [`${of}/real`], options));
+    return writer.widen(`${of}/real`);
   };
+  const value = writer.widen(writer.take(input, "int8"));
+  const weights = parameter(
+    weight,
+    makeInts(`${weight}/int8`, [rows, layer.weight.length / rows], layer.weight),
+    layer.scales,
+    makeInts(`${weight}/zero_point`, [rows], layer.zeroPoints),
+  );
+  const sums = parameter(bias, makeInts(`${bias}/int32`, [rows], layer.bias), layer.biasScales);
+  writer.nodes.push({ ...node, input: [value, weights, sums], output: [`${name}/sum`] });
+  writer.nodes.push(cast(`${name}/sum`, `${name}/exact`, DATA_TYPE.float32));
+  keepOutputs(writer, node, outputs);
+}
+
+/** Keeps what a node gave as `name/exact`. */
+function keepOutputs(writer: Writer, node: OnnxNode, outputs: Names): void {
+  for (const name of (node.output ?? []).filter(Boolean)) {
+    writer.keep(name, `${name}/exact`, outputs.has(name) ? name : undefined);
+  }
 }
 
 function roundingPair(from: string, to: string): OnnxNode[] {

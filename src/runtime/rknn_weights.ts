@@ -7,7 +7,14 @@
 import { present } from "../base/assert.ts";
 import type { OnnxModel } from "../formats/onnx.ts";
 import { biasOffset } from "../formats/rknn_weights.ts";
-import { isFitted, isOwnStep, isOwnWeight, plainBias, readInt8Rows } from "./int8_scales.ts";
+import {
+  type Int8Row,
+  isFitted,
+  isOwnStep,
+  isOwnWeight,
+  plainBias,
+  readInt8Rows,
+} from "./int8_scales.ts";
 import { npuForm, type NpuLayer } from "./npu_form.ts";
 import {
   findConstant,
@@ -59,19 +66,13 @@ function proveConstant(model: ModelConstant, file: RknnConstant | undefined): Pa
   const { node, parameter, values } = model;
   if (file === undefined) return absent(node, parameter, values.length);
   const { dtype, scale, offset, itemBytes } = file;
-  // Integers are cut off, not rounded: up to a whole step. Floats have no step.
-  const comparison: Comparison = (i) => {
-    const one = present(values[i]);
-    const expected = dtype === "float16" ? Math.f16round(one) : one;
-    const found = present(file.values[i]);
-    return { file: found, model: expected, isSame: Math.abs(found - expected) <= scale * 1.001 };
-  };
-  const { first, ...counts } = compare(values.length, comparison);
-  const found = { layer: node, parameter, dtype, offset, ...counts };
-  if (first < 0) return found;
-  const { file: there, model: here } = comparison(first);
-  const at = { index: [first], offset: offset + first * itemBytes, file: there, model: here };
-  return { ...found, first: at };
+  const rounded = dtype === "float16" ? new Float32Array(new Float16Array(values)) : values;
+  const isSame = (i: number): boolean =>
+    // Integers are cut off, not rounded: up to a whole step. Floats have no step.
+    Math.abs(present(file.values[i]) - present(rounded[i])) <= scale * 1.001;
+  const comparison = { file: file.values, model: rounded, isSame };
+  const offsetOf = (i: number): number => offset + i * itemBytes;
+  return describe(node, parameter, file, comparison, (i) => [i], offsetOf);
 }
 
 /** A parameter that the file has no place for. */
@@ -96,90 +97,100 @@ function proveLayer(layer: NpuLayer, file: RknnLayer | undefined): ParameterProo
   return file.matrix.dtype === "float16" ? proveFloat16(layer, file) : proveInt8(layer, file);
 }
 
+/** One parameter's numbers in the file and in the model, and whether those at an index agree. */
+interface Comparison {
+  readonly file: Float32Array | Float64Array;
+  readonly model: Float32Array;
+  readonly isSame: (index: number) => boolean;
+}
+
 /** Collects the differences of one parameter. */
-function compare(
-  elements: number,
-  one: (index: number) => { file: number; model: number; isSame: boolean },
-) {
+function compare({ file, model, isSame }: Comparison) {
   let [differing, maxError, first] = [0, 0, -1];
-  for (let i = 0; i < elements; i++) {
-    const { file, model, isSame } = one(i);
-    const error = Math.abs(file - model);
+  for (let i = 0; i < model.length; i++) {
+    const error = Math.abs((file[i] as number) - (model[i] as number));
     if (!(error <= maxError)) maxError = error;
-    if (isSame) continue;
+    if (isSame(i)) continue;
     differing++;
     if (first < 0) first = i;
   }
-  return { elements, differing, maxError, first };
+  return { elements: model.length, differing, maxError, first };
 }
 
-function proveFloat16(layer: NpuLayer, { matrix, bias }: RknnLayer): ParameterProof[] {
-  const exactly = (file: ArrayLike<number>, model: (index: number) => number) => (i: number) => {
-    const [a, b] = [present(file[i]), model(i)];
-    return { file: a, model: b, isSame: a === b };
-  };
-  const weight = exactly(matrix.values, (i) => Math.f16round(present(layer.weight[i])));
-  return bothProofs(
-    layer,
-    { matrix, bias },
-    weight,
-    exactly(bias.values, (i) => present(layer.bias[i])),
-  );
+/** Equal numbers; NaN is equal to nothing. */
+function exactly(file: Float32Array, model: Float32Array): Comparison {
+  return { file, model, isSame: (i) => file[i] === model[i] };
 }
 
-type Comparison = (index: number) => { file: number; model: number; isSame: boolean };
+function proveFloat16(layer: NpuLayer, file: RknnLayer): ParameterProof[] {
+  const rounded = new Float32Array(new Float16Array(layer.weight));
+  const weight = exactly(file.matrix.values as Float32Array, rounded);
+  return bothProofs(layer, file, weight, exactly(file.bias.values as Float32Array, layer.bias));
+}
 
 function proveInt8(layer: NpuLayer, file: RknnLayer): ParameterProof[] {
   const { matrix, bias, operator } = file;
   const { inputs } = layer;
   const rows = readInt8Rows(layer, matrix, bias);
-  const weight: Comparison = (i) => {
-    const [index, column] = [Math.floor(i / inputs), i % inputs];
-    const row = present(rows[index]);
-    const model = present(layer.weight[i]);
-    const value = present(row.steps[column]) * row.scale;
-    return { file: value, model, isSame: isOwnWeight(model, column, row) };
-  };
+  const weights = new Float64Array(layer.weight.length);
+  rows.forEach(({ steps, scale }, row) => {
+    for (let i = 0; i < inputs; i++) weights[row * inputs + i] = (steps[i] as number) * scale;
+  });
+  const isOwn = (i: number): boolean =>
+    isOwnWeight(layer.weight[i] as number, i % inputs, rows[Math.floor(i / inputs)] as Int8Row);
   const input = operator.inputs[0]?.quantization ?? { scale: 1, zeroPoint: 0 };
   const sums = rows.map(({ steps }, row) =>
     plainBias(present(bias.values[row]), input.zeroPoint, steps),
   );
-  const biases: Comparison = (index) => {
-    const { scale, uncertainty } = present(rows[index]);
-    const [sum, model] = [present(sums[index]), present(layer.bias[index])];
-    const step = { scale: input.scale * scale, uncertainty };
-    // `mmse` rounds the bias by a scale that the weights do not tell to the last digit.
-    const reach = rows.some(isFitted) ? 1 : 0.5;
-    return { file: sum * step.scale, model, isSame: isOwnStep(model, sum, step, reach) };
-  };
-  return bothProofs(layer, file, weight, biases);
+  // `mmse` rounds the bias by a scale that the weights do not tell to the last digit.
+  const reach = rows.some(isFitted) ? 1 : 0.5;
+  const steps = rows.map(({ scale, uncertainty }) => ({ scale: input.scale * scale, uncertainty }));
+  return bothProofs(
+    layer,
+    file,
+    { file: weights, model: layer.weight, isSame: isOwn },
+    {
+      file: Float64Array.from(steps, ({ scale }, row) => present(sums[row]) * scale),
+      model: layer.bias,
+      isSame: (row) =>
+        isOwnStep(present(layer.bias[row]), present(sums[row]), present(steps[row]), reach),
+    },
+  );
 }
 
 function bothProofs(
   layer: NpuLayer,
-  { matrix, bias }: Pick<RknnLayer, "matrix" | "bias">,
+  { matrix, bias }: RknnLayer,
   weight: Comparison,
-  biases: Comparison,
+  sums: Comparison,
 ): ParameterProof[] {
-  const { name, inputs, outputs } = layer;
-  const prove = (
-    parameter: "weight" | "bias",
-    { first, ...counts }: ReturnType<typeof compare>,
-    values: Comparison,
-    index: readonly number[],
-    offset: () => number,
-  ): ParameterProof => {
-    const source = parameter === "weight" ? matrix : bias;
-    const found = { layer: name, parameter, dtype: source.dtype, offset: source.offset, ...counts };
-    if (first < 0) return found;
-    const { file, model } = values(first);
-    return { ...found, first: { index, offset: offset(), file, model } };
-  };
-  const weights = compare(inputs * outputs, weight);
-  const sums = compare(outputs, biases);
-  const [row, column] = [Math.floor(weights.first / inputs), weights.first % inputs];
+  const { name, inputs } = layer;
+  const split = (i: number) => [Math.floor(i / inputs), i % inputs] as const;
   return [
-    prove("weight", weights, weight, [row, column], () => matrix.offsetOf(row, column)),
-    prove("bias", sums, biases, [sums.first], () => biasOffset(bias, sums.first)),
+    describe(name, "weight", matrix, weight, split, (i) => matrix.offsetOf(...split(i))),
+    describe(
+      name,
+      "bias",
+      bias,
+      sums,
+      (i) => [i],
+      (i) => biasOffset(bias, i),
+    ),
   ];
+}
+
+/** The proof of one parameter, with its first difference. */
+function describe(
+  layer: string,
+  parameter: "weight" | "bias",
+  { dtype, offset }: Pick<ParameterProof, "dtype" | "offset">,
+  comparison: Comparison,
+  indexOf: (at: number) => readonly number[],
+  offsetOf: (at: number) => number,
+): ParameterProof {
+  const { first, ...counts } = compare(comparison);
+  const found = { layer, parameter, dtype, offset, ...counts };
+  if (first < 0) return found;
+  const [file, model] = [present(comparison.file[first]), present(comparison.model[first])];
+  return { ...found, first: { index: indexOf(first), offset: offsetOf(first), file, model } };
 }
