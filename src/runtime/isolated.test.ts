@@ -201,6 +201,21 @@ describeWith("cc")("openIsolated()", () => {
     expect(await actions(backend, 1)).toEqual(first);
   });
 
+  test("gives each of many calls at once its own action, through a new process too", async () => {
+    const once = join(directory, "together");
+    mkdirSync(once);
+    using backend = await open({ CRASH_AT: 200, ONCE: once });
+    const expected = await actions(backend, 64);
+    await expect(actions(backend, 200)).rejects.toThrow("ended by SIGSEGV");
+    const rows = Array.from({ length: 64 }, (_, row) => {
+      const observation = golden.normalised.subarray(row * 45, (row + 1) * 45);
+      const action = new Float32Array(12);
+      return backend.infer(observation, action, { tensors: [] }, 1)?.then(() => action);
+    });
+    const together = (await Promise.all(rows)).flatMap((action) => Array.from(action ?? []));
+    expect(together).toEqual(Array.from(expected));
+  });
+
   test("leaves a batch alone of which one row failed", async () => {
     using backend = await open({ FAIL: "run:3:-1" });
     const action = new Float32Array(4 * 12).fill(7);

@@ -93,9 +93,16 @@ export async function openIsolated(
         child = new Child(options);
         await child.load(model, options);
       }
+      const current = child;
       const request = [bytesOf(observation), ...state.tensors.map(bytesOf)];
       const allowedMs = limitMs + ROW_LIMIT_MS * (rows - 1);
-      const body = await child.ask("Cannot act", MESSAGE.ACT, request, allowedMs);
+      let body: Uint8Array;
+      try {
+        body = current.ask(MESSAGE.ACT, request, allowedMs);
+      } catch (error) {
+        throw await current.explain(error, "Cannot act", allowedMs);
+      }
+      // Nothing is awaited before the answer is copied: another call may follow at once.
       const targets = [timesUs, action, ...state.tensors].map(bytesOf);
       assert(body.length === targets.reduce((sum, { length }) => sum + length, 0), "answer length");
       let at = 0;
@@ -131,14 +138,25 @@ class Child implements Disposable {
     const [ours, theirs] = openSocketPair();
     // Who asks the library for its words wants to see them; otherwise the last is for a report.
     const output = process.env.RKNN_LOG_LEVEL === undefined ? this.#log : 2;
-    this.#process = Bun.spawn([...(program ?? programCommand()), CHILD_VERB], {
-      stdio: ["ignore", output, output, theirs],
-      env: { ...process.env, ...env, BUN_ENABLE_CRASH_REPORTING: "0" },
-      // Ctrl-C is for the parent, which ends what it has begun.
-      detached: true,
-    });
-    closeSocket(theirs);
     this.#channel = new Channel(ours);
+    try {
+      this.#process = Bun.spawn([...(program ?? programCommand()), CHILD_VERB], {
+        stdio: ["ignore", output, output, theirs],
+        env: { ...process.env, ...env, BUN_ENABLE_CRASH_REPORTING: "0" },
+        // Ctrl-C is for the parent, which ends what it has begun.
+        detached: true,
+      });
+    } catch (error) {
+      this.#channel[Symbol.dispose]();
+      closeSync(this.#log);
+      throw new Lite3Error(
+        "NATIVE",
+        `Cannot start a process for the NPU library: ${(error as Error).message}`,
+        { cause: error },
+      );
+    } finally {
+      closeSocket(theirs);
+    }
   }
 
   get pid(): number {
@@ -151,34 +169,46 @@ class Child implements Disposable {
     const length = bytesOf(Uint32Array.of(request.length));
     const parts = [length, request, model];
     try {
-      const action = "Cannot load the model into the NPU";
-      return decodeJson(await this.ask(action, MESSAGE.OPEN, parts, loadLimitMs)) as OpenAnswer;
+      return decodeJson(this.ask(MESSAGE.OPEN, parts, loadLimitMs)) as OpenAnswer;
     } catch (error) {
+      const action = "Cannot load the model into the NPU";
+      const reason = await this.explain(error, action, loadLimitMs);
       this.hasFailed = true;
       this[Symbol.dispose]();
-      throw error;
+      throw reason;
     }
   }
 
-  /** Asks and waits; the answer is the channel's own, until the next request. */
-  async ask(
-    action: string,
-    kind: number,
-    parts: readonly Uint8Array[],
-    limitMs: number,
-  ): Promise<Uint8Array> {
+  /** Asks and blocks; the answer is the channel's own, until the next request. */
+  ask(kind: number, parts: readonly Uint8Array[], limitMs: number): Uint8Array {
     this.#calls++;
     if (this.#calls % CALLS_PER_LOG_CHECK === 0) this.#trimLog();
-    try {
-      this.#channel.send(kind, parts, limitMs);
-      const answer = this.#channel.receive(limitMs);
-      if (answer.kind === MESSAGE.DONE) return answer.body;
-      throw decodeError(answer.body, this.#lastLine());
-    } catch (error) {
-      if (error instanceof ChannelClosed) throw await this.#ended(action);
-      if (error instanceof ChannelTimeout) throw this.#hung(action, limitMs);
-      throw error;
+    this.#channel.send(kind, parts, limitMs);
+    const answer = this.#channel.receive(limitMs);
+    if (answer.kind === MESSAGE.DONE) return answer.body;
+    throw decodeError(answer.body, this.#lastLine());
+  }
+
+  /** What `ask` threw, as it is to be reported; a process that broke off is ended. */
+  async explain(error: unknown, action: string, limitMs: number): Promise<unknown> {
+    const isGone = error instanceof ChannelClosed;
+    if (!isGone && !(error instanceof ChannelTimeout)) return error;
+    this.hasFailed = true;
+    const said = this.#sentence();
+    const how = isGone ? await this.#waitForEnd() : "";
+    this[Symbol.dispose]();
+    if (isGone) {
+      return new Lite3Error(
+        "NATIVE",
+        `${action}: the process of the NPU library ${how}${said}; the next call starts another, ` +
+          "lite3rl doctor checks library and driver",
+      );
     }
+    return new Lite3Error(
+      "DEADLINE",
+      `${action}: the NPU library did not return within ${limitMs} ms${said}, its process is ` +
+        "ended; the next call starts another, look for rknpu in dmesg",
+    );
   }
 
   [Symbol.dispose](): void {
@@ -197,29 +227,11 @@ class Child implements Disposable {
     closeSync(this.#log);
   }
 
-  async #ended(action: string): Promise<Lite3Error> {
-    const status = await this.#process.exited;
+  async #waitForEnd(): Promise<string> {
+    const killer = setTimeout(() => this.#process.kill("SIGKILL"), CLOSE_LIMIT_MS);
+    const status = await this.#process.exited.finally(() => clearTimeout(killer));
     const { signalCode } = this.#process;
-    const how = signalCode === null ? `ended with status ${status}` : `was ended by ${signalCode}`;
-    const said = this.#sentence();
-    this.hasFailed = true;
-    this[Symbol.dispose]();
-    return new Lite3Error(
-      "NATIVE",
-      `${action}: the process of the NPU library ${how}${said}; the next call starts another, ` +
-        "lite3rl doctor checks library and driver",
-    );
-  }
-
-  #hung(action: string, limitMs: number): Lite3Error {
-    const said = this.#sentence();
-    this.hasFailed = true;
-    this[Symbol.dispose]();
-    return new Lite3Error(
-      "DEADLINE",
-      `${action}: the NPU library did not return within ${limitMs} ms${said}, its process is ` +
-        "ended; the next call starts another, look for rknpu in dmesg",
-    );
+    return signalCode === null ? `ended with status ${status}` : `was ended by ${signalCode}`;
   }
 
   #sentence(): string {
@@ -229,6 +241,7 @@ class Child implements Disposable {
 
   /** The library's last line since the last report, before what Bun says of a crash. */
   #lastLine(): string | undefined {
+    if (this.#closed) return undefined;
     const end = fstatSync(this.#log).size;
     const from = Math.max(this.#logSeen, end - TAIL_BYTES);
     const bytes = new Uint8Array(Math.max(0, end - from));

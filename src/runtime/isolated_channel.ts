@@ -25,8 +25,8 @@ export class ChannelTimeout extends Error {}
 const HEADER_BYTES = 8;
 /** The socket option that the file descriptor came with: one number for parent and child. */
 export const CHILD_FD = 3;
-/** Longest single wait for the other end, which also bounds poll(2)'s integer. */
-const FOREVER_MS = 2 ** 31 - 1;
+/** One wait of those that have no end: poll(2) takes an int. */
+const LONG_MS = 1e9;
 
 export interface Message {
   readonly kind: number;
@@ -45,7 +45,8 @@ export class Channel implements Disposable {
   }
 
   /** Sends the parts as one message. */
-  send(kind: number, parts: readonly Uint8Array[], limitMs = FOREVER_MS): void {
+  send(kind: number, parts: readonly Uint8Array[], limitMs = Infinity): void {
+    if (!this.#open) throw new ChannelClosed();
     const deadline = performance.now() + limitMs;
     this.#header[0] = kind;
     this.#header[1] = parts.reduce((sum, { length }) => sum + length, 0);
@@ -62,12 +63,12 @@ export class Channel implements Disposable {
       const count = send(this.#fd, rest, rest.length);
       if (count === CLOSED) throw new ChannelClosed();
       if (count >= 0) done += count;
-      else if (!waitWritable(this.#fd, deadline - performance.now())) throw new ChannelTimeout();
+      else this.#wait(waitWritable, deadline);
     }
   }
 
   /** Waits for one whole message. */
-  receive(limitMs = FOREVER_MS): Message {
+  receive(limitMs = Infinity): Message {
     const deadline = performance.now() + limitMs;
     let done = 0;
     for (;;) {
@@ -85,8 +86,8 @@ export class Channel implements Disposable {
           };
         }
         this.#reserve(total);
-      } else if (!waitReadable(this.#fd, deadline - performance.now())) {
-        throw new ChannelTimeout();
+      } else {
+        this.#wait(waitReadable, deadline);
       }
     }
   }
@@ -94,6 +95,12 @@ export class Channel implements Disposable {
   [Symbol.dispose](): void {
     if (this.#open) closeSocket(this.#fd);
     this.#open = false;
+  }
+
+  #wait(until: typeof waitReadable, deadline: number): void {
+    const leftMs = deadline - performance.now();
+    if (!until(this.#fd, Math.min(leftMs, LONG_MS)) && leftMs <= LONG_MS)
+      throw new ChannelTimeout();
   }
 
   #reserve(bytes: number): void {

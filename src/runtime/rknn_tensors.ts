@@ -47,8 +47,10 @@ export function readTensors(context: RknnContext, file: RknnFile): NpuTensors {
   const outputs = readSide(context, QUERY.OUTPUT_ATTR, counts.get("n_output"));
   checkSame("inputs", inputs, file.inputs);
   checkSame("outputs", outputs, file.outputs);
-  const info = ({ name, shape }: NpuTensor) => makeValueInfo(name, [...shape]);
-  const shape = policyShape({ graph: { input: inputs.map(info), output: outputs.map(info) } });
+  const info = ({ name, shape }: RknnTensor) => makeValueInfo(name, [...shape]);
+  const shape = policyShape({
+    graph: { input: file.inputs.map(info), output: file.outputs.map(info) },
+  });
   return { inputs, outputs, shape };
 }
 
@@ -87,14 +89,19 @@ function rangeOf(name: string, attributes: Attributes): readonly [number, number
   }
 }
 
+/** Names and sizes must be the same; the library may see the dimensions in another order. */
 function checkSame(
   side: string,
   found: readonly NpuTensor[],
   expected: readonly RknnTensor[],
 ): void {
+  const isSame = found.every(({ name, count }, i) => {
+    const { name: wanted, shape = [] } = expected[i] ?? {};
+    return name === wanted && count === shape.reduce((size, one) => size * one, 1);
+  });
+  if (isSame && found.length === expected.length) return;
   const list = (tensors: readonly { name: string; shape: readonly number[] }[]) =>
     tensors.map(({ name, shape }) => `${quote(name)} ${shapeText(shape)}`).join(", ") || "nothing";
-  if (list(found) === list(expected)) return;
   throw new FormatError(
     `the library sees the ${side} ${list(found)}, but the file names ${list(expected)}`,
   );
