@@ -256,6 +256,21 @@ describeWith("cc")("openIsolated()", () => {
     expect(new Set([...pids, backend.pid]).size).toBeGreaterThanOrEqual(3);
   });
 
+  test("names a process that ends while the model is loaded", async () => {
+    const program = ["sh", "-c", "echo last words >&2; exit 3"];
+    const options = doubleOptions({}, { program });
+    expect(await refusalOf(() => openIsolated(model, options))).toEqual({
+      code: "NATIVE",
+      message:
+        "Cannot load the model into the NPU: the process of the NPU library ended with status 3, " +
+        'its last line is "last words"; lite3rl doctor checks library and driver',
+    });
+    const nowhere = doubleOptions({}, { program: [join(directory, "nowhere")] });
+    expect((await refusalOf(() => openIsolated(model, nowhere))).message).toStartWith(
+      "Cannot start a process for the NPU library: ENOENT",
+    );
+  });
+
   test("ends a process that hangs", async () => {
     const once = join(directory, "hangs");
     mkdirSync(once);

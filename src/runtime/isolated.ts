@@ -44,6 +44,10 @@ export interface IsolatedBackend extends Backend, Pick<RknnBackend, "io" | "vers
   readonly pid: number | undefined;
 }
 
+/** What an error says could not be done. */
+const ACT = "Cannot act";
+const LOAD = "Cannot load the model into the NPU";
+
 const LIMIT_MS = 1000;
 /** What each further row of a batch may take, under emulation too. */
 const ROW_LIMIT_MS = 20;
@@ -100,7 +104,7 @@ export async function openIsolated(
       try {
         body = current.ask(MESSAGE.ACT, request, allowedMs);
       } catch (error) {
-        throw await current.explain(error, "Cannot act", allowedMs);
+        throw await current.explain(error, ACT, allowedMs);
       }
       // Nothing is awaited before the answer is copied: another call may follow at once.
       const targets = [timesUs, action, ...state.tensors].map(bytesOf);
@@ -171,8 +175,7 @@ class Child implements Disposable {
     try {
       return decodeJson(this.ask(MESSAGE.OPEN, parts, loadLimitMs)) as OpenAnswer;
     } catch (error) {
-      const action = "Cannot load the model into the NPU";
-      const reason = await this.explain(error, action, loadLimitMs);
+      const reason = await this.explain(error, LOAD, loadLimitMs);
       this.hasFailed = true;
       this[Symbol.dispose]();
       throw reason;
@@ -190,24 +193,29 @@ class Child implements Disposable {
   }
 
   /** What `ask` threw, as it is to be reported; a process that broke off is ended. */
-  async explain(error: unknown, action: string, limitMs: number): Promise<unknown> {
+  async explain(
+    error: unknown,
+    action: typeof ACT | typeof LOAD,
+    limitMs: number,
+  ): Promise<unknown> {
     const isGone = error instanceof ChannelClosed;
     if (!isGone && !(error instanceof ChannelTimeout)) return error;
     this.hasFailed = true;
     const said = this.#sentence();
+    const again = action === ACT ? "the next call starts another, " : "";
     const how = isGone ? await this.#waitForEnd() : "";
     this[Symbol.dispose]();
     if (isGone) {
       return new Lite3Error(
         "NATIVE",
-        `${action}: the process of the NPU library ${how}${said}; the next call starts another, ` +
+        `${action}: the process of the NPU library ${how}${said}; ${again}` +
           "lite3rl doctor checks library and driver",
       );
     }
     return new Lite3Error(
       "DEADLINE",
       `${action}: the NPU library did not return within ${limitMs} ms${said}, its process is ` +
-        "ended; the next call starts another, look for rknpu in dmesg",
+        `ended; ${again}look for rknpu in dmesg`,
     );
   }
 
