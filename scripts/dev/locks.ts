@@ -10,8 +10,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ROOT, run } from "./project.ts";
-import { makeVenv } from "./tools.ts";
+import { ROOT } from "./project.ts";
+import { makeVenv, type Tool } from "./tools.ts";
 
 const VERSIONS = ["2.5.0", "2.3.2", "2.2.0"];
 const PYTHONS = ["3.8", "3.9", "3.10", "3.11", "3.12"];
@@ -44,7 +44,6 @@ const REQUIREMENTS = [
 
 interface Report {
   readonly install: readonly {
-    readonly metadata: { readonly name: string; readonly version: string };
     readonly download_info: {
       readonly url: string;
       readonly archive_info: { readonly hashes: { readonly sha256: string } };
@@ -53,68 +52,78 @@ interface Report {
 }
 
 export default async function locks(): Promise<number> {
-  const pip = makeVenv(join(ROOT, "scripts", "dev", "locks_requirements.txt"));
+  const pip = pinnedPip();
   if ("missing" in pip) {
     console.error(pip.missing);
     return 1;
   }
-  const scratch = mkdtempSync(join(tmpdir(), "lite3rl-locks-"));
-  try {
-    for (const toolkit of VERSIONS) writeLock(toolkit, pip.path, scratch);
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  for (const toolkit of VERSIONS) await writeLock(toolkit, pip.path);
   return 0;
 }
 
-function writeLock(toolkit: string, python: string, scratch: string): void {
+/** A Python with a pip that resolves from metadata. */
+export const pinnedPip = (): Tool =>
+  makeVenv(join(ROOT, "scripts", "dev", "locks_requirements.txt"));
+
+async function writeLock(toolkit: string, python: string): Promise<void> {
   const wheels: Record<string, string> = {};
   const environments: Record<string, string[]> = {};
   const missing: Record<string, string> = {};
-  for (const version of PYTHONS) {
-    for (const architecture of ARCHITECTURES) {
-      const name = `cp${version.replace(".", "")}-${architecture}`;
-      const found = resolve(toolkit, python, scratch, version, architecture);
-      if (typeof found === "string") {
-        missing[name] = found;
-        console.error(`${toolkit} ${name}: ${found}`);
-        continue;
-      }
-      Object.assign(wheels, found);
-      environments[name] = Object.keys(found).sort();
-      console.error(`${toolkit} ${name}: ${Object.keys(found).length} wheels`);
+  const requirements = [`rknn-toolkit2==${toolkit}`, ...REQUIREMENTS];
+  const names = PYTHONS.flatMap((version) =>
+    ARCHITECTURES.map((machine) => `cp${version.replace(".", "")}-${machine}`),
+  );
+  const found = await Promise.all(
+    names.map((environment) => resolveWheels(python, environment, requirements)),
+  );
+  names.forEach((environment, i) => {
+    const resolved = found[i] ?? "not resolved";
+    if (typeof resolved === "string") {
+      missing[environment] = resolved;
+    } else {
+      Object.assign(wheels, resolved);
+      environments[environment] = Object.keys(resolved).sort();
     }
-  }
+  });
   const sorted = Object.fromEntries(
     Object.entries(wheels).toSorted(([a], [b]) => (a < b ? -1 : 1)),
   );
   const document = { toolkit, environments, missing, wheels: sorted };
   const path = join(ROOT, "src", "rknn_toolkit", "locks", `${toolkit}.json`);
   writeFileSync(path, `${JSON.stringify(document, null, 2)}\n`);
+  console.error(`${path}: ${Object.keys(environments).length} environments`);
 }
 
-/** File name → sha256 of every wheel, or why there is none. */
-function resolve(
-  toolkit: string,
+/**
+ * What pip would install in an environment such as `cp311-aarch64`: file name → SHA-256 of every
+ * wheel, or why there is none.
+ */
+export async function resolveWheels(
   python: string,
-  scratch: string,
-  version: string,
-  architecture: string,
-): Record<string, string> | string {
-  const report = join(scratch, "report.json");
-  const target = ["--target", join(scratch, "target"), "--implementation", "cp"];
-  const platforms = GLIBC.flatMap((tag) => ["--platform", `${tag}_${architecture}`]);
-  const done = run([
-    ...[python, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps"],
-    ...["--only-binary=:all:", ...target, "--python-version", version, ...platforms],
-    ...["--report", report, `rknn-toolkit2==${toolkit}`, ...REQUIREMENTS],
-  ]);
-  if (done.status !== 0) return done.stderr.trim().split("\n").at(-1) ?? "pip failed";
-  const { install } = JSON.parse(readFileSync(report, "utf8")) as Report;
-  return Object.fromEntries(
-    install.map(({ download_info: { url, archive_info } }) => [
-      decodeURIComponent(url.split("/").at(-1) ?? ""),
-      archive_info.hashes.sha256,
-    ]),
-  );
+  environment: string,
+  requirements: readonly string[],
+): Promise<Record<string, string> | string> {
+  const [tag = "", machine = ""] = environment.split("-");
+  const scratch = mkdtempSync(join(tmpdir(), "lite3rl-locks-"));
+  try {
+    const report = join(scratch, "report.json");
+    const target = ["--target", join(scratch, "target"), "--implementation", "cp"];
+    const platforms = GLIBC.flatMap((glibc) => ["--platform", `${glibc}_${machine}`]);
+    const words = ["install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps"];
+    const version = ["--python-version", `${tag[2]}.${tag.slice(3)}`];
+    const wanted = ["--only-binary=:all:", ...target, ...platforms, ...version, ...requirements];
+    const command = [python, "-m", "pip", ...words, ...wanted, "--report", report];
+    const pip = Bun.spawn(command, { stdio: ["ignore", "ignore", "pipe"] });
+    const said = await pip.stderr.text();
+    if ((await pip.exited) !== 0) return said.trim().split("\n").at(-1) ?? "pip failed";
+    const { install } = JSON.parse(readFileSync(report, "utf8")) as Report;
+    return Object.fromEntries(
+      install.map(({ download_info: { url, archive_info } }) => [
+        decodeURIComponent(url.split("/").at(-1) ?? ""),
+        archive_info.hashes.sha256,
+      ]),
+    );
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }

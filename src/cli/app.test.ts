@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { version } from "../../package.json" with { type: "json" };
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { readArguments } from "./app.ts";
+import type { Command } from "./command.ts";
 import { failed, run, runJson } from "./program_fixture.ts";
 import { VERBS } from "./verbs.ts";
 
@@ -187,6 +188,7 @@ describe("lite3rl --version and --help", () => {
       lite3_rknn_service: "serve",
       run_rknn_agent: "agent",
       compare_outputs: "parity",
+      convert_to_rknn: "convert",
     });
   });
 
@@ -301,4 +303,33 @@ describe("readArguments()", () => {
       message: "--model needs a path, got Object",
     });
   });
+
+  test("takes positionals as the verb has them: needed, optional, any number", async () => {
+    const found = (positionals: string, ...words: string[]) =>
+      readArguments(verbOf(positionals), ["inspect", ...words]).positionals;
+    expect([
+      found("<action> [...names]", "a"),
+      found("<action> [...names]", "a", "b", "c", "--", "-d"),
+      found("<a> [b]", "a"),
+      found("<a> [b]", "a", "b"),
+      found(""),
+    ]).toEqual([["a"], ["a", "b", "c", "-d"], ["a"], ["a", "b"], []]);
+    const refused = (positionals: string, ...words: string[]) =>
+      refusalOf(() => found(positionals, ...words));
+    const example = "for example: lite3rl inspect x";
+    expect([await refused("<a> [...names]"), await refused("<a> [b]", "a", "b", "c")]).toEqual([
+      { code: "USAGE", message: `inspect needs <a>, ${example}` },
+      {
+        code: "USAGE",
+        message: `inspect takes <a> [b], and does not know what to do with "c", ${example}`,
+      },
+    ]);
+  });
 });
+
+/** A verb of no flags, registered under a name that there is. */
+function verbOf(positionals: string): Command {
+  const run = (): Promise<undefined> => Promise.resolve(undefined);
+  const words = { summary: "", flags: {}, example: "inspect x" };
+  return { name: "inspect", positionals, ...words, run };
+}

@@ -146,7 +146,8 @@ function describe(cli: CAC, command: Command): CacCommand {
   const words = cli.command(`${command.name} ${command.positionals}`.trim(), command.summary);
   words.allowUnknownOptions();
   const usage = [command.name, command.positionals, "[options]"].filter(Boolean).join(" ");
-  words.usage(`${usage}\n\n  ${command.summary}`);
+  const about = [command.summary, ...(command.details ?? []).map((line) => `  ${line}`)];
+  words.usage(`${usage}\n\n  ${about.join("\n")}`);
   for (const alias of aliases) {
     words.alias(alias);
     words.alias(`${alias}.py`);

@@ -46,6 +46,8 @@ export interface Command<F extends Flags = Flags> {
   /** Positional arguments as cac writes them: `<a> <b>`, `<a> [b]`, `<action> [...names]`. */
   readonly positionals: string;
   readonly summary: string;
+  /** Lines that help shows below the summary. */
+  readonly details?: readonly string[];
   /** Keys in camelCase; `dynamicBatch` is `--dynamic-batch`. */
   readonly flags: F;
   /** A line that can be run as it stands, without the program's name. */

@@ -7,17 +7,20 @@ import { present } from "../base/assert.ts";
 import { describeSource } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
 import { notice } from "../base/log.ts";
-import { shapeText } from "../base/text.ts";
-import { figure } from "../cli/output.ts";
 import type { Comparison } from "../compare/statistics.ts";
-import type { OnnxModel } from "../formats/onnx.ts";
-import { parseRknn, type RknnFile } from "../formats/rknn.ts";
+import { parseRknn } from "../formats/rknn.ts";
 import type { InstalledToolkit } from "../rknn_toolkit/environment.ts";
 import type { Quantization, ToolkitJob } from "../rknn_toolkit/job.ts";
 import { runToolkitJob } from "../rknn_toolkit/run_job.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
 import { calibrationInputs } from "./calibration_inputs.ts";
 import { type Candidate, describeCandidate } from "./candidate.ts";
+import {
+  containerProblems,
+  parityProblems,
+  recurrentCells,
+  weightProblems,
+} from "./file_problems.ts";
 import type { Judge } from "./judge.ts";
 import type { PrecisionChoice } from "./precision.ts";
 import type { PreparedModel } from "./prepare_model.ts";
@@ -100,7 +103,7 @@ export async function build(builder: Builder, candidate: Candidate): Promise<Bui
     weights,
     unproven: recurrentCells(prepared.model),
     problems: [
-      ...containerProblems(file, prepared, target),
+      ...containerProblems(file, prepared.shape, target),
       ...weightProblems(weights),
       ...parityProblems(parity, gate),
     ],
@@ -140,63 +143,4 @@ async function quantizationFor(
     dataset: await calibrationInputs(prepared, samples),
     ...(precision === "hybrid" && { float16Layers }),
   };
-}
-
-export function parityProblems({ mae }: Comparison, gate: number): string[] {
-  return mae <= gate ? [] : [`MAE is ${figure(mae)}, above ${figure(gate)}`];
-}
-
-/** Another target, or other inputs and outputs than the model's. */
-function containerProblems(
-  { document, inputs, outputs }: RknnFile,
-  { shape }: PreparedModel,
-  target: string,
-): string[] {
-  const platforms = document.target_platform;
-  const wanted = [
-    [shape.input, ...shape.state.map(({ input: name, shape: size }) => ({ name, shape: size }))],
-    [shape.output, ...shape.state.map(({ output: name, shape: size }) => ({ name, shape: size }))],
-  ] as const;
-  const sides = [
-    ["inputs", inputs, wanted[0]],
-    ["outputs", outputs, wanted[1]],
-  ] as const;
-  return [
-    ...(platforms.includes(target) ? [] : [`the file is for ${platforms.join(", ")}`]),
-    ...sides.flatMap(([side, found, need]) => {
-      const [has, needs] = [found, need].map(tensorList);
-      return has === needs ? [] : [`the file's ${side} are ${has}, the model's ${needs}`];
-    }),
-  ];
-}
-
-function tensorList(
-  tensors: readonly { readonly name: string; readonly shape: readonly (number | null)[] }[],
-): string {
-  return tensors
-    .map(({ name, shape }) => `${name} ${shapeText(shape.map((size) => size ?? 1))}`)
-    .toSorted()
-    .join(", ");
-}
-
-/** How the toolkit writes the weights of these is not known. */
-function recurrentCells({ graph }: OnnxModel): string[] {
-  return (graph.node ?? []).flatMap(({ opType = "", name = "" }) =>
-    ["GRU", "LSTM", "RNN"].includes(opType) ? [name || opType] : [],
-  );
-}
-
-function weightProblems({ holds, layers }: WeightProof): string[] {
-  if (holds) return [];
-  const wrong = layers.filter(({ differing, offset }) => differing > 0 || offset === null);
-  const sentences = wrong.map(({ layer, parameter, offset, elements, differing, first }) => {
-    const what = `${parameter} of ${layer}`;
-    if (offset === null) return `${what} is not in the file`;
-    const where =
-      first === undefined
-        ? ""
-        : `, first [${first.index.join(", ")}]: ${figure(first.file)} for ${figure(first.model)}`;
-    return `${what} differs in ${differing} of ${elements} elements${where}`;
-  });
-  return sentences.length > 0 ? sentences : ["the file's weights are not the model's"];
 }

@@ -80,7 +80,7 @@ describe("convert() by emulation", () => {
     expect(fp16!.mae).toBeLessThan(1e-3);
   });
 
-  test("finds the cheapest precision that passes, for a wide gate and for a narrow one", async () => {
+  test("finds the cheapest precision that passes, for a wide and for a narrow gate", async () => {
     const precisionFor = async (mae: number) => {
       const { candidate, search } = await convert(options({ ...judged, precision: "auto", mae }));
       expect(search!.trials.map((trial) => trial.candidate.precision)).toEqual([
@@ -113,7 +113,7 @@ describe("convert() by emulation", () => {
     ]);
   });
 
-  test("takes a dynamic batch, and judges by generated observations where there is no set", async () => {
+  test("takes a dynamic batch, and generates observations where there is no set", async () => {
     const model = place("dynamic.onnx", encodeOnnx(modelOf(TINY_NETWORK, { dynamicBatch: true })));
     const { prepared, samples, problems } = await convert(options({ model }));
     expect([prepared.shape.dynamicBatch, samples.heldOutRows, samples.set, problems]).toEqual([

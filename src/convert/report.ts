@@ -54,8 +54,8 @@ export function renderConversion(result: ConvertResult): string {
     "",
     table(["output", "MAE", "max"], rows, ["MAE", "max"]),
     "",
-    `MAE ${figure(parity.mae)} against ${figure(options.mae)} on ${samples.heldOutRows} observations, ` +
-      `largest single error ${figure(parity.max)}: ${passed(problems.length === 0)}`,
+    `MAE ${figure(parity.mae)} against ${figure(options.mae)} on ${samples.heldOutRows} ` +
+      `observations, largest single error ${figure(parity.max)}: ${passed(problems.length === 0)}`,
     ...written,
   ].join("\n");
 }
@@ -87,7 +87,7 @@ function renderSearch({ built, options }: ConvertResult, search: Search): string
   const rows = search.trials.map(({ candidate, emulated, estimatedUs, weightBytes }) => {
     const made = built.find((one) => one.candidate === candidate || same(one, candidate));
     return [
-      describeCandidate(candidate),
+      rowName(candidate),
       estimatedUs.toFixed(1),
       made === undefined ? `~${weightBytes}` : String(made.rknn.length),
       figure(emulated.mae),
@@ -104,8 +104,12 @@ function renderSearch({ built, options }: ConvertResult, search: Search): string
   return [
     table(["precision", ...right, ""], rows, right),
     "",
-    `MAE with one layer alone in int8: ${layers.join(", ")}`,
+    `MAE with one layer alone in int8, first to stay float16 first: ${layers.join(", ")}`,
   ].join("\n");
+}
+
+function rowName({ precision, float16Layers }: Candidate): string {
+  return precision === "hybrid" ? `hybrid, ${float16Layers.length} float16` : precision;
 }
 
 function same({ candidate }: Built, other: Candidate): boolean {
@@ -121,7 +125,7 @@ export function failureOf(result: ConvertResult): string | undefined {
       ? ""
       : published.record.forced
         ? `; kept as ${shellWord(published.path)} all the same (--force)`
-        : `; kept as ${shellWord(published.path)}, ${shellWord(options.output)} is as it was`;
+        : `; kept as ${shellWord(published.path)}, nothing was written to ${shellWord(options.output)}`;
   const cure = cureOf(result);
   return `${problems.join("; ")}${kept}${cure === null ? "" : `; ${cure}`}`;
 }

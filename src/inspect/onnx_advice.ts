@@ -29,8 +29,8 @@ export async function adviseOnnx(path: string, facts: OnnxFacts): Promise<string
         ]),
     `lite3rl parity ${model} emulated${flag}`,
     npu.length === 0
-      ? "no operator known to fail on the NPU, conversion should take it"
-      : "conversion for the NPU fails or falls back to the CPU as it stands",
+      ? `lite3rl convert ${model}${flag}`
+      : "convert refuses it as it stands: the NPU has not what it needs",
   ];
 }
 

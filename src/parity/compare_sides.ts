@@ -17,6 +17,7 @@ import {
 import {
   isBackendName,
   isCalibrated,
+  isToolkit,
   type EmulatedFile,
   modelPath,
   openEndpointSide,
@@ -74,7 +75,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   };
   const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side => {
     if (isEndpoint(spec) && sizes !== undefined) return openEndpointSide(spec, sizes, sideOptions);
-    if (isRknnPath(spec) && hasNpuLibrary(sideOptions.npu)) {
+    if (isRknnPath(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
       return openNpuSide(spec, other, sideOptions);
     }
     return openFileSide(spec, modelPath(spec, other, options.model), sideOptions);

@@ -17,6 +17,7 @@ import type { Normalizer } from "../policy/normalizer.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
@@ -33,6 +34,7 @@ export interface EmulatedFile {
 
 const BACKENDS = {
   onnx: "onnx",
+  toolkit: "toolkit",
   emulated: "fp16",
   "emulated:fp16": "fp16",
   "emulated:w8a8": "w8a8",
@@ -74,8 +76,20 @@ export function isCalibrated(spec: string): boolean {
   return isBackendName(spec) && BACKENDS[spec] === "w8a8";
 }
 
+/** `toolkit`, or `toolkit:policy.rknn` for the recipe that is recorded beside that file. */
+export const isToolkit = (spec: string): boolean => /^toolkit(?::|$)/.test(spec);
+
+/** Where a recipe's model is looked for: beside the file that has it. */
+const recordedOr = (spec: string): string =>
+  isToolkit(spec) ? (recordedFile(spec) ?? spec) : spec;
+
+function recordedFile(spec: string): string | undefined {
+  return spec.includes(":") ? spec.slice("toolkit:".length) : undefined;
+}
+
 /** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
-export function modelPath(spec: string, other: string, model: string | undefined): string {
+export function modelPath(side: string, otherSide: string, model: string | undefined): string {
+  const [spec = "", other = ""] = [side, otherSide].map((one) => recordedOr(one));
   if (!isBackendName(spec) && !isRknnPath(spec)) return spec;
   const named = namedModel(spec, other, model);
   if (named === undefined && isRknnPath(spec)) {
@@ -120,8 +134,13 @@ export async function openFileSide(
     );
   }
   const file = await readModel(path);
-  if (isRknnPath(spec)) return openRknnSide(spec, file, options);
   const { observationSize } = policyShape(file.model);
+  if (isToolkit(spec)) {
+    const normalizer = await normalizerFor(file, observationSize, options);
+    const backend = await openRecorded(recordedFile(spec), file, normalizer);
+    return sideOf(`${spec} (${path})`, backend, normalizer);
+  }
+  if (isRknnPath(spec)) return openRknnSide(spec, file, options);
   const normalizer = await normalizerFor(file, observationSize, options);
   const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
   const recipe =
@@ -142,7 +161,7 @@ export async function openNpuSide(
   options: SideOptions,
 ): Promise<Side> {
   const file = await readRknnModel(path);
-  const onnx = namedModel(path, other, options.model);
+  const onnx = namedModel(path, recordedOr(other), options.model);
   const metadata =
     file.metadata ?? (onnx === undefined ? undefined : (await readModel(onnx)).metadata);
   const backend = await openRknnModel(file, options.npu);

@@ -38,6 +38,7 @@ export function addRecurrent(graph: Graph, layer: RecurrentLayer): void {
   const names = stateNames(cell);
   const axis = graph.integers(`${name}.axis`, [0]);
   graph.node(`${name}.step`, "Unsqueeze", [graph.value, axis]);
+  const direction = graph.integers(`${name}.direction`, [1]);
   const results: string[][] = names.map(() => []);
   for (const [index, parts] of stack.entries()) {
     const at = `${name}.l${index}`;
@@ -58,19 +59,13 @@ export function addRecurrent(graph: Graph, layer: RecurrentLayer): void {
     );
     const before = names.map((state) => layerState(graph, layer, `${state}_in`, index));
     const outputs = names.map((state) => `${at}.${state}`);
-    const steps = `${at}.sequence`;
     graph.node(at, cell.toUpperCase(), [graph.value, weight, recurrence, bias, "", ...before], {
       attributes: { hidden_size: hidden, ...(cell === "gru" ? { linear_before_reset: 1 } : {}) },
-      // Named though nobody reads it: the RKNN toolkit trips over an LSTM's output left out.
-      outputs: cell === "lstm" ? [steps, ...outputs] : [steps],
+      outputs: [`${at}.sequence`, ...outputs],
     });
-    // And it trips over a GRU's last state that is read: the one step [1, 1, batch, hidden] is it.
-    if (cell === "gru") {
-      const direction = graph.integers(`${name}.direction`, [1]);
-      graph.node(`${at}.h`, "Squeeze", [steps, direction], { outputs });
-    }
-    // One step: the last state [1, batch, hidden] is also the sequence for the next layer.
-    graph.value = present(outputs[0]);
+    // Without its direction, the sequence [1, 1, batch, hidden] is what the next layer takes. The
+    // last state has the same values, but the RKNN toolkit needs the sequence to be used.
+    graph.node(`${at}.sequence`, "Squeeze", [`${at}.sequence`, direction]);
     outputs.forEach((output, i) => present(results[i]).push(output));
   }
   graph.node(`${name}.last`, "Squeeze", [graph.value, axis]);

@@ -272,7 +272,7 @@ def failure_of(error, stage):
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     is_mark = re.compile(r"[\w.]*(?:Error|Exception|Fail)\b").match
     marks = [i for i, line in enumerate(lines) if is_mark(line)]
-    words = " ".join(lines[marks[-1] if marks else max(0, len(lines) - 3) :])[:600]
+    words = shorten(" ".join(lines[marks[-1] if marks else max(0, len(lines) - 3) :]))
     if isinstance(error, Failure):
         return error.failure, text
     if stage == "export":
@@ -284,6 +284,11 @@ def failure_of(error, stage):
     if found == "corrupt-onnx" and stage != "load":
         found = "toolkit-error"
     return found, words or whole
+
+
+def shorten(words):
+    """What matters stands at the beginning or at the end, never within a long list."""
+    return words if len(words) <= 500 else f"{words[:250]} … {words[-250:]}"
 
 
 def main():

@@ -21,6 +21,8 @@ export interface InstalledToolkit {
   readonly selfTest?: SelfTest;
   /** On disk. */
   readonly bytes?: number;
+  /** SHA-256 of the requirements that it was made from. */
+  readonly lock?: string;
 }
 
 /** Errors of the simulator against ONNX Runtime, for the network that the self-test converts. */
@@ -38,6 +40,7 @@ const MARK = v.object({
   pythonVersion: v.string(),
   selfTest: v.exactOptional(v.object({ fp16: ERRORS, w8a8: ERRORS })),
   bytes: v.exactOptional(v.number()),
+  lock: v.exactOptional(v.string()),
 });
 
 /** `~/.cache/lite3rl/toolkit`, or below XDG_CACHE_HOME where that is set. */

@@ -8,12 +8,16 @@
  */
 
 import {
+  accessSync,
   closeSync,
+  constants,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
+  statfsSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -66,7 +70,7 @@ export async function runToolkitJob(
   job: ToolkitJob,
   options: RunOptions,
 ): Promise<ToolkitResult> {
-  const directory = mkdtempSync(join(tmpdir(), "lite3rl-toolkit-"));
+  const directory = mkdtempSync(join(workPlace(), "lite3rl-toolkit-"));
   try {
     prepare(toolkit, directory, job);
     const { ok: _, ...result } = await runDriver(toolkit, directory, options);
@@ -77,6 +81,25 @@ export async function runToolkitJob(
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Room for a large model with all that the toolkit writes beside it. */
+const SHARED_MEMORY_BYTES = 1 << 30;
+
+/**
+ * Where jobs have their directories: in memory, where there is enough and the user has not named a
+ * place, since a file a sample takes a disk up to a millisecond each.
+ */
+function workPlace(): string {
+  const memory = "/dev/shm";
+  if (process.env.TMPDIR || !existsSync(memory)) return tmpdir();
+  const { bavail, bsize } = statfsSync(memory);
+  try {
+    accessSync(memory, constants.W_OK | constants.X_OK);
+  } catch {
+    return tmpdir();
+  }
+  return bavail * bsize >= SHARED_MEMORY_BYTES ? memory : tmpdir();
 }
 
 function prepare(toolkit: InstalledToolkit, directory: string, job: ToolkitJob): void {
@@ -118,8 +141,10 @@ export async function runDriver(
   if (result?.ok === true) return { ...result, log };
   if (result !== undefined) {
     const { failure, message } = result;
-    const isSilent = failure === "rc" || failure === "sim" || failure === "exit";
-    throw fail(failure, isSilent ? `${message}: ${lastWords(log)}` : message);
+    if (failure !== "rc" && failure !== "sim" && failure !== "exit") throw fail(failure, message);
+    const words = lastWords(log);
+    const isDataset = failure === "rc" && /dataset/i.test(words);
+    throw fail(isDataset ? "dataset-missing" : failure, `${message}: ${words}`);
   }
   if (ended === "timeout") throw fail("timeout", `after ${options.timeoutMs / 1000} s`);
   if (signalCode !== null) throw fail("signal", signalCode);

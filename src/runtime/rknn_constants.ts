@@ -38,11 +38,17 @@ export function modelConstants(model: OnnxModel, layers: readonly NpuLayer[]): M
     const dims = (tensor.dims ?? []).map(Number);
     const user = node.find(({ input = [] }) => input.includes(name));
     if (dataType !== DATA_TYPE.float32 || inLayers.has(name) || user === undefined) return [];
+    if (isRecurrent(user)) return [];
     const values = tensorFloats(tensor);
     if (values.length < 2) return [];
     const label = user.name ?? user.output?.[0] ?? "";
     return { name, node: label, parameter: parameterOf(user, name), dims, values };
   });
+}
+
+/** A cell whose weights the file holds in an order that is not known: no proof covers them. */
+export function isRecurrent({ opType = "" }: OnnxNode): boolean {
+  return ["GRU", "LSTM", "RNN"].includes(opType);
 }
 
 function parameterOf({ opType, input = [] }: OnnxNode, name: string): "weight" | "bias" {

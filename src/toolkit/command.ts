@@ -62,6 +62,13 @@ export default defineCommand({
   name: "toolkit",
   positionals: "<action> [...arguments]",
   summary: "Install rknn-toolkit2, which makes .rknn files, and see what is installed",
+  details: [
+    "  install                 make its environment from pinned wheels, and try it",
+    "  download DIR            fetch the wheels, for machines without a network",
+    "  status                  what is installed, and what can be",
+    "  remove                  remove all, or that of --toolkit",
+    "  compare OLD NEW MODEL   build one model with two versions, side by side",
+  ],
   example: "toolkit install",
   flags: {
     toolkit: {
@@ -192,10 +199,14 @@ async function status(): Promise<CommandResult> {
     environments: Object.keys(environments),
     missing: Object.keys(missing),
   }));
-  const can = locks.map(({ toolkit, environments, missing }) => [
+  const pythonsOf = (machine: string, environments: readonly string[]): string => {
+    const found = environments.filter((name) => name.endsWith(machine));
+    return found.map((name) => `3.${name.slice(3).split("-")[0]}`).join(" ") || "no wheels exist";
+  };
+  const can = locks.map(({ toolkit, environments }) => [
     toolkit,
-    environments.join(" "),
-    missing.join(" ") || "none",
+    pythonsOf("x86_64", environments),
+    pythonsOf("aarch64", environments),
   ]);
   return {
     json: { root: toolkitRoot(), installed, locks },
@@ -204,7 +215,7 @@ async function status(): Promise<CommandResult> {
         ? `no rknn-toolkit2 is installed in ${toolkitRoot()}\n$ lite3rl toolkit install`
         : table(["installed", "Python", "size", "self-test MAE fp16 / w8a8", "place"], rows),
       "",
-      table(["can be installed", "for", "no wheels exist for"], can),
+      table(["can be installed", "Python, x86_64", "Python, aarch64"], can),
     ].join("\n"),
   };
 }

@@ -58,8 +58,6 @@ function platformWords(environment: string): string[] {
   const [python = "", machine = ""] = environment.split("-");
   const version = `${python[2]}.${python.slice(3)}`;
   const glibc = ["manylinux2014", ...[17, 26, 27, 28].map((minor) => `manylinux_2_${minor}`)];
-  return [
-    ...["--implementation", "cp", "--python-version", version],
-    ...glibc.flatMap((tag) => ["--platform", `${tag}_${machine}`]),
-  ];
+  const platforms = glibc.flatMap((tag) => ["--platform", `${tag}_${machine}`]);
+  return ["--implementation", "cp", "--python-version", version, ...platforms];
 }

@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { Lite3Error, quote } from "../base/errors.ts";
+import { sha256 } from "../base/files.ts";
 import { notice } from "../base/log.ts";
 import { plural } from "../base/text.ts";
 import {
@@ -23,10 +24,16 @@ import {
   toolkitHome,
   toolkitRoot,
 } from "../rknn_toolkit/environment.ts";
-import { environmentName, requireLock, requireWheels } from "../rknn_toolkit/locks.ts";
+import {
+  environmentName,
+  requirementsText,
+  requireLock,
+  requireWheels,
+  type ToolkitLock,
+} from "../rknn_toolkit/locks.ts";
 import { makeEnvironment, runPip } from "./pip.ts";
 import { findPython, type Python } from "./python.ts";
-import { selfTest } from "./self_test.ts";
+import { tryToolkit } from "./try_toolkit.ts";
 
 export interface InstallOptions {
   readonly toolkit: string;
@@ -45,7 +52,7 @@ export async function installToolkit(options: InstallOptions): Promise<InstallRe
   const { signal } = options;
   const lock = requireLock(options.toolkit);
   const there = options.python === undefined ? findToolkit(options.toolkit) : undefined;
-  if (there !== undefined && (await stillWorks(there, signal))) {
+  if (there !== undefined && isOfLock(there, lock) && (await stillWorks(there, signal))) {
     return { toolkit: there, wasThere: true };
   }
   const python = findPython(options.python);
@@ -66,7 +73,8 @@ export async function installToolkit(options: InstallOptions): Promise<InstallRe
     const own = await makeEnvironment(python.path, part, run);
     const source = wheelhouse === undefined ? [] : ["--no-index", "--find-links", wheelhouse];
     await runPip(own, ["install", ...source], { ...run, lock, wheels });
-    const toolkit = await prove(options.toolkit, python, part, signal);
+    const digest = lockDigest(lock, wheels);
+    const toolkit = await prove(options.toolkit, python, part, digest, signal);
     replace(part, home);
     return { toolkit: { ...toolkit, home, python: join(home, "bin", "python") }, wasThere: false };
   } finally {
@@ -79,17 +87,34 @@ async function prove(
   version: string,
   { version: pythonVersion }: Python,
   home: string,
+  lock: string,
   signal: AbortSignal | undefined,
 ): Promise<InstalledToolkit> {
   const toolkit = { version, pythonVersion, home, python: join(home, "bin", "python") };
   const mark = {
     version,
     pythonVersion,
-    selfTest: await selfTest(toolkit, signal),
+    selfTest: await tryToolkit(toolkit, signal),
     bytes: sizeOf(home),
+    lock,
   };
   writeFileSync(join(home, TOOLKIT_MARK), `${JSON.stringify(mark, null, 2)}\n`);
   return { ...toolkit, ...mark };
+}
+
+function lockDigest(lock: ToolkitLock, wheels: readonly string[]): string {
+  return sha256(new TextEncoder().encode(requirementsText(lock, wheels)));
+}
+
+/** Was it made from the wheels that its lock names today? */
+function isOfLock(toolkit: InstalledToolkit, lock: ToolkitLock): boolean {
+  const python = toolkit.pythonVersion.replace(".", "");
+  const names = Object.keys(lock.environments).filter((name) => name.startsWith(`cp${python}-`));
+  const isOne = names.some(
+    (name) => lockDigest(lock, lock.environments[name] ?? []) === toolkit.lock,
+  );
+  if (!isOne) notice(`rknn-toolkit2 ${toolkit.version} is there, made from other wheels`);
+  return isOne;
 }
 
 async function stillWorks(
@@ -97,7 +122,7 @@ async function stillWorks(
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   try {
-    await selfTest(toolkit, signal);
+    await tryToolkit(toolkit, signal);
     return true;
   } catch (error) {
     if (!(error instanceof Lite3Error) || signal?.aborted === true) throw error;

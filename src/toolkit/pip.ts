@@ -31,11 +31,9 @@ export async function runPip(python: string, words: readonly string[], run: PipR
     writeFileSync(requirements, requirementsText(run.lock, run.wheels));
     const bar = progress(run.action, run.wheels.length);
     let collected = 0;
-    const command = [
-      ...[python, "-I", "-m", "pip", ...words, "--no-deps", "--require-hashes", "--no-input"],
-      ...["--only-binary=:all:", "--progress-bar=off", "--disable-pip-version-check"],
-      ...["-r", requirements],
-    ];
+    const exact = ["--no-deps", "--require-hashes", "--only-binary=:all:", "-r", requirements];
+    const quiet = ["--no-input", "--progress-bar=off", "--disable-pip-version-check"];
+    const command = [python, "-I", "-m", "pip", ...words, ...exact, ...quiet];
     await runOrThrow(command, scratch, run, (line) => {
       if (line.startsWith("Collecting ")) bar.update(++collected);
     });

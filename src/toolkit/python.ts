@@ -41,7 +41,10 @@ const RANGE = `${PYTHON_VERSIONS[0]} to ${PYTHON_VERSIONS.at(-1)}`;
 /** The named Python, or the first on PATH that will do. Throws saying what each one lacks. */
 export function findPython(named: string | undefined): Python {
   const names = ["python3", ...PYTHON_VERSIONS.map((version) => `python${version}`).toReversed()];
-  const paths = named === undefined ? names.flatMap((name) => Bun.which(name) ?? []) : [named];
+  const paths =
+    named === undefined
+      ? names.flatMap((name) => Bun.which(name, { PATH: process.env.PATH ?? "" }) ?? [])
+      : [named];
   const lacking = new Map<string, string>();
   for (const path of paths) {
     const found = askPython(path);

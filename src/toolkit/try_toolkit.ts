@@ -21,7 +21,10 @@ const GATES = { fp16: 1e-3, w8a8: 0.05 } as const;
 const TIMEOUT_MS = 120_000;
 
 /** Throws ToolkitFailure, or CHECK_FAILED where the conversion is not the network. */
-export async function selfTest(toolkit: InstalledToolkit, signal?: AbortSignal): Promise<SelfTest> {
+export async function tryToolkit(
+  toolkit: InstalledToolkit,
+  signal?: AbortSignal,
+): Promise<SelfTest> {
   const random = createRandom(5);
   const model = networkToOnnx(
     { layers: layersOf(random), observationSize: SIZES[0], actionSize: SIZES[3] },

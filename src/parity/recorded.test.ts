@@ -1,0 +1,74 @@
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { testWith } from "../../scripts/dev/test_tools.ts";
+import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { refusalOf } from "../base/refusal_fixture.ts";
+import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
+import { generateObservations } from "../dataset/observations.ts";
+import { writeNpy } from "../formats/npy.ts";
+import { readObservationStats } from "../policy/normalizer.ts";
+import { compareSides, type ParityOptions } from "./compare_sides.ts";
+
+setDefaultTimeout(120_000);
+const realTest = testWith("toolkit");
+
+const directory = temporaryDirectory();
+const dataset = join(directory, "obs.npy");
+const rknn = join(directory, "policy.rknn");
+let model: string;
+
+beforeAll(async () => {
+  model = await exportDemoPolicy(directory);
+  const { data } = generateObservations(200, 45, 1, await readObservationStats(OBS_STATS));
+  const values = Float32Array.from(data);
+  writeFileSync(dataset, writeNpy({ dtype: "float32", shape: [200, 45], data: values }));
+});
+
+const options = (more: Pick<ParityOptions, "a" | "b"> & Partial<ParityOptions>): ParityOptions => ({
+  dataset,
+  obsStats: OBS_STATS,
+  seed: 0,
+  timeoutMs: 1000,
+  ...more,
+});
+
+describe("compareSides() with the toolkit's simulator", () => {
+  realTest("builds the policy in float16 where no recipe is named", async () => {
+    const { sides, comparison } = await compareSides(options({ a: model, b: "toolkit" }));
+    expect(sides.map(({ label, evidence }) => [label, evidence])).toEqual([
+      [model, "cpu"],
+      [`toolkit (${model})`, "toolkit-simulator"],
+    ]);
+    expect(comparison.mae).toBeWithin(1e-6, 1e-3);
+  });
+
+  realTest("builds by the recipe beside a file what the file itself holds", async () => {
+    const flags = ["--dataset", dataset, "--obs-stats", OBS_STATS, "--output", rknn];
+    expect((await run(["convert", model, ...flags, "--do-quant", "--force"])).status).toBe(1);
+    const sides = { a: `toolkit:${rknn}`, b: rknn };
+    const { comparison } = await compareSides(options(sides));
+    expect(comparison.mae).toBeLessThan(1e-6);
+
+    const folded = await exportDemoPolicy(directory, "f.onnx", ["--obs-stats", OBS_STATS]);
+    const other = { a: `toolkit:${rknn}`, b: folded, model: folded, obsStats: undefined };
+    expect(await refusalOf(() => compareSides(options(other)))).toEqual({
+      code: "CONFIG",
+      message: expect.stringMatching(/that was made of another model, .* name that with --model$/),
+    });
+    writeFileSync(dataset, readFileSync(dataset).fill(0, 1000, 1004));
+    expect(await refusalOf(() => compareSides(options({ ...sides, b: model })))).toEqual({
+      code: "CONFIG",
+      message: expect.stringMatching(/it is not what the recipe was made with any more/),
+    });
+  });
+});
+
+test("compareSides() names the record that a recipe needs", async () => {
+  writeFileSync(join(directory, "bare.rknn"), "bare");
+  const bare = join(directory, "bare.rknn");
+  expect(await refusalOf(() => compareSides(options({ a: `toolkit:${bare}`, b: model })))).toEqual({
+    code: "NOT_FOUND",
+    message: `Cannot read "${bare}.json": there is no such file, need a file`,
+  });
+});
