@@ -276,9 +276,11 @@ describe("readArguments()", () => {
       positionals: [],
       flags: {
         model: "m.onnx",
+        core: "auto",
         env: "lite3",
         command: [-0.5, 0, 0.25],
         seed: 0,
+        io: "auto",
         fast: false,
         traceback: false,
         timeout: 0.5,

@@ -74,3 +74,13 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../demo/command.ts")).default,
   },
 ];
+
+/** Started by the program itself: no help page and no table shows them. */
+export const INTERNAL_VERBS: readonly Verb[] = [
+  {
+    name: "npu-process",
+    aliases: [],
+    summary: "Hold the NPU library for another process of this program",
+    load: async () => (await import("../npu_process/command.ts")).default,
+  },
+];

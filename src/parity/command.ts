@@ -13,6 +13,7 @@ import {
   numberValue,
   pathValue,
 } from "../cli/command.ts";
+import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { figure, figureAbove, passed, table } from "../cli/output.ts";
 import {
   compareSides,
@@ -75,9 +76,11 @@ export default defineCommand({
       help: "Longest wait for one answer of a service (default: 2s)",
       schema: v.optional(durationValue(), "2s"),
     },
+    ...NPU_FLAGS,
   },
   async run([a = "", b = ""], flags) {
-    const result = await compareSides({ ...flags, a, b, timeoutMs: flags.timeout * 1000 });
+    const timeoutMs = flags.timeout * 1000;
+    const result = await compareSides({ ...flags, a, b, timeoutMs, npu: flags });
     const { comparison } = result;
     const isNear = comparison.mae <= flags.mae;
     const reasons = [

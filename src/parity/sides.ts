@@ -11,6 +11,7 @@ import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic, Backend } from "../runtime/backend.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
+import { type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import { readObservations } from "../dataset/observations.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
@@ -62,6 +63,8 @@ export interface SideOptions {
   /** Are the observations as the robot has them, or already behind the normalizer? */
   readonly space: "raw" | "network";
   readonly timeoutMs: number;
+  /** For a side that is a .rknn, where the NPU's library is. */
+  readonly npu: NpuOptions;
 }
 
 export function isBackendName(spec: string): spec is keyof typeof BACKENDS {
@@ -104,12 +107,7 @@ export function takesModel(a: string, b: string): boolean {
 export function modelPath(side: string, otherSide: string, model: string | undefined): string {
   const [spec = "", other = ""] = [side, otherSide].map((one) => recordedOr(one));
   if (!isBackendName(spec) && !isRknnPath(spec)) return spec;
-  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
-  const beside = [spec, other]
-    .filter(isRknnPath)
-    .map((path) => path.replace(RKNN_NAME, ".onnx"))
-    .find((path) => existsSync(path));
-  const named = model ?? (isModel ? other : undefined) ?? beside;
+  const named = namedModel(spec, other, model);
   if (named === undefined && isRknnPath(spec)) {
     throw new Lite3Error(
       "USAGE",
@@ -124,6 +122,16 @@ export function modelPath(side: string, otherSide: string, model: string | undef
     `Cannot run backend ${quote(spec)}: no model named, and none of ` +
       `${PROJECT_MODELS.join(", ")} is here; give --model policy.onnx`,
   );
+}
+
+/** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
+function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
+  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
+  const beside = [spec, other]
+    .filter(isRknnPath)
+    .map((path) => path.replace(RKNN_NAME, ".onnx"))
+    .find((path) => existsSync(path));
+  return model ?? (isModel ? other : undefined) ?? beside;
 }
 
 /** Opens a model file with the backend that `spec` names; a file's own is ONNX Runtime. */
@@ -160,6 +168,21 @@ export async function openFileSide(
       : { precision: "fp16" as const };
   const backend = await openModel(file, kind === "onnx" ? "onnx" : recipe);
   return sideOf(isBackendName(spec) ? `${spec} (${path})` : path, backend, normalizer);
+}
+
+/** A .rknn on the NPU. Without a record of its own it expects what its ONNX expects. */
+export async function openNpuSide(
+  path: string,
+  other: string,
+  options: SideOptions,
+): Promise<Side> {
+  const file = await readRknnModel(path);
+  const onnx = namedModel(path, recordedOr(other), options.model);
+  const metadata =
+    file.metadata ?? (onnx === undefined ? undefined : (await readModel(onnx)).metadata);
+  const backend = await openRknnModel(file, options.npu);
+  const normalizer = await normalizerFor({ path, metadata }, backend.observationSize, options);
+  return sideOf(path, backend, normalizer);
 }
 
 /** A .rknn off the board: emulated with its own weights, which are held against its ONNX's. */
@@ -215,7 +238,7 @@ async function readCalibration(
 }
 
 async function normalizerFor(
-  file: ModelFile,
+  file: Pick<ModelFile, "path" | "metadata">,
   observationSize: number,
   options: SideOptions,
 ): Promise<Normalizer | undefined> {

@@ -20,6 +20,7 @@ import {
 import type { Backend } from "./backend.ts";
 import { type EmulationRecipe, openEmulated } from "./emulated.ts";
 import { openOnnx } from "./onnx.ts";
+import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "./open_rknn.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 
 export interface ModelFile {
@@ -45,7 +46,7 @@ export async function readModel(path: string): Promise<ModelFile> {
 const ADVICE: Readonly<Record<string, string>> = {
   ".pt": "it is a checkpoint, turn it into ONNX first: lite3rl export",
   ".pth": "it is a checkpoint, turn it into ONNX first: lite3rl export",
-  ".rknn": "this version has no NPU backend, need the .onnx that it was converted from",
+  ".rknn": "here an ONNX model is needed, name the .onnx that it was converted from",
 };
 
 /** Opens a model with the CPU reference, or with the emulation of a recipe. */
@@ -55,10 +56,13 @@ export function openModel(file: ModelFile, backend: "onnx" | EmulationRecipe): P
   );
 }
 
-/** Opens a model file and its observation statistics as one policy. */
-export async function openPolicy(path: string, obsStats: string | undefined): Promise<Policy> {
-  const file = await readModel(path);
-  const backend = await openModel(file, "onnx");
+/** Opens a model file and its observation statistics as one policy; a .rknn on the NPU. */
+export async function openPolicy(
+  path: string,
+  obsStats: string | undefined,
+  npu: NpuOptions = {},
+): Promise<Policy> {
+  const [file, backend] = await openFile(path, npu);
   try {
     const normalizer = await chooseNormalizer(file, backend.observationSize, obsStats);
     return createPolicy(backend, normalizer, file.metadata?.normalizer);
@@ -68,12 +72,24 @@ export async function openPolicy(path: string, obsStats: string | undefined): Pr
   }
 }
 
+async function openFile(path: string, npu: NpuOptions): Promise<[DescribedFile, Backend]> {
+  if (isRknnPath(path)) {
+    const file = await readRknnModel(path);
+    return [file, await openRknnModel(file, npu)];
+  }
+  const file = await readModel(path);
+  return [file, await openModel(file, "onnx")];
+}
+
+/** What is asked of a model file, of whatever kind, to choose its normalizer. */
+type DescribedFile = Pick<ModelFile, "path" | "metadata">;
+
 /**
  * The normalizer that belongs before this model: none where it is folded in, the statistics'
  * where it is external, and what the user says where the file does not know.
  */
 export async function chooseNormalizer(
-  file: ModelFile,
+  file: DescribedFile,
   observationSize: number,
   obsStats: string | undefined,
 ): Promise<Normalizer | undefined> {
