@@ -45,6 +45,10 @@ export const LIMITS = {
   vectorWidth: 65_536,
   /** Files of one directory that `inspect` opens: a training run leaves some hundred. */
   inspectEntries: 1_000,
+  /** A file of a machine that the doctor reads: the NPU's library, the largest, has some 8 MB. */
+  machineFileBytes: 64 << 20,
+  /** A doctor's capture: some hundred small files and the libraries' tables, under 1 MB. */
+  captureBytes: 64 << 20,
   /** Connections one service holds: each costs two buffers and a file descriptor. */
   connections: 1_024,
   /** `sun_path` holds 108 bytes with its terminating zero (unix(7)). */
