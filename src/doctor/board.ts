@@ -83,25 +83,31 @@ function checkMemory(machine: Machine): Row {
 }
 
 function checkCores(machine: Machine): Row {
-  const online = parseRanges(textOf(machine, "/sys/devices/system/cpu/online"));
-  if (online === undefined) return notChecked("fast cores", "sysfs does not say which are online");
-  const missing = FAST_CORES.filter((core) => !online.includes(core));
-  if (missing.length > 0) {
-    const turnOn = missing.map((core) => `/sys/devices/system/cpu/cpu${core}/online`).join(" ");
-    return warning(
-      "fast cores",
-      `${missing.join(", ")} not online`,
-      "the fast cores 4–7 for the service",
-      `echo 1 | sudo tee ${turnOn}`,
-    );
+  const [present, online] = ["present", "online"].map((list) =>
+    parseRanges(textOf(machine, `/sys/devices/system/cpu/${list}`)),
+  );
+  if (present === undefined || online === undefined) {
+    return notChecked("fast cores", "sysfs does not say which cores there are");
+  }
+  const needed = "the fast cores 4–7 for the service";
+  const lacking = FAST_CORES.filter((core) => !present.includes(core));
+  if (lacking.length > 0) {
+    const found = `there is no core ${lacking.join(", ")}`;
+    return warning("fast cores", found, needed, "leave the service's CPU affinity alone");
+  }
+  const off = FAST_CORES.filter((core) => !online.includes(core));
+  if (off.length > 0) {
+    const switches = off.map((core) => `/sys/devices/system/cpu/cpu${core}/online`).join(" ");
+    const mend = `echo 1 | sudo tee ${switches}`;
+    return warning("fast cores", `${off.join(", ")} not online`, needed, mend);
   }
   const allowed = parseRanges(fieldOf(machine, "/proc/self/status", "Cpus_allowed_list"));
   const barred = FAST_CORES.filter((core) => allowed?.includes(core) === false);
   if (barred.length === 0) return ok("fast cores", "4–7 are online, processes may use them");
   return warning(
     "fast cores",
-    `4–7 are online, but this process may not use ${barred.join(", ")}`,
-    "a service that may use them",
+    `4–7 are online, but the doctor may not use ${barred.join(", ")}`,
+    needed,
     "set CPUAffinity=4-7 in the service's unit, and AllowedCPUs if its slice sets it",
   );
 }

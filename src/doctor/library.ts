@@ -110,8 +110,19 @@ function checkFile(library: FoundLibrary, others: readonly FoundLibrary[]): Row 
     "library",
     `${found}; also ${plain(texts.join(", "))}`,
     "one library, lest another program loads the other",
-    `sudo rm ${different.map((other) => shellWord(other.path)).join(" ")} && sudo ldconfig`,
+    setAside([library, ...different]),
   );
+}
+
+/** The command that leaves the newest alone. */
+function setAside(libraries: readonly FoundLibrary[]): string {
+  const [, ...older] = libraries.toSorted((a, b) =>
+    a.version !== undefined && b.version?.isAtLeast(a.version.text) !== true ? -1 : 1,
+  );
+  const moves = older.map(
+    ({ path }) => `sudo mv ${shellWord(path)} ${shellWord(`${path}.before`)}`,
+  );
+  return [...moves, "sudo ldconfig"].join(" && ");
 }
 
 function checkSymbols({ symbols }: ElfLibrary): Row {
@@ -129,8 +140,7 @@ function checkSymbols({ symbols }: ElfLibrary): Row {
     );
   }
   const optional = lacks(Object.keys(OPTIONAL_SYMBOLS));
-  const without =
-    optional.length === 0 ? "" : `; without ${optional.join(", ")}, which is optional`;
+  const without = optional.length === 0 ? "" : `; without the optional ${optional.join(", ")}`;
   return ok("symbols", `all ${required.length} that are called${without}`);
 }
 

@@ -10,18 +10,14 @@ import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts
 const TARGET = "rk3588";
 
 /**
- * Which librknnrt a container of a version needs, and how that is known. Version 6 is what
- * toolkits 1.6.1 to 2.5.0 write, and the only one that this program reads.
+ * The last librknnrt that refuses a container, where that was measured: 1.3.4 gives -1, `Invalid
+ * RKNN model version 6`. Version 6 is what toolkits 1.6.1 to 2.5.0 write and the only one that
+ * this program reads. That a library older than the toolkit refuses the file is reported for 1.4
+ * and 1.5 (rknn-toolkit2, issues 254 and 281), but not for every pair: a warning.
  */
-const CONTAINERS = [
-  {
-    container: 6,
-    /** Measured: 1.3.4 gives -1, `Invalid RKNN model version 6`. */
-    refusedUpTo: "1.3.4",
-    /** Reported: 1.4 and 1.5 refuse some (rknn-toolkit2 issues 254 and 281). */
-    reportedUpTo: "1.5.99",
-  },
-] as const;
+const REFUSED_UP_TO: Readonly<Record<number, string>> = { 6: "1.3.4" };
+/** The first toolkit that can be installed (lite3rl toolkit). */
+const TOOLKIT_MIN = "2.2.0";
 
 export function checkModel({ model, libraries }: Subject): Row[] {
   if (model === undefined) {
@@ -68,16 +64,16 @@ function checkLibraryFor({ version, document }: RknnFile, library: Release | und
   if (toolkit === undefined) return notChecked(check, "the model does not say its toolkit");
   const found = `container ${version} of toolkit ${toolkit.text} on librknnrt ${library.text}`;
   const needed = `librknnrt ${toolkit.text} or later`;
-  const mend = `install librknnrt ${toolkit.text}, or convert with toolkit ${library.text}`;
-  const rule = CONTAINERS.find(({ container }) => container === version);
-  if (rule !== undefined && isAtMost(library, rule.refusedUpTo)) {
+  const install = `install librknnrt ${toolkit.text}`;
+  const mend = library.isAtLeast(TOOLKIT_MIN)
+    ? `${install}, or convert with toolkit ${library.text}`
+    : install;
+  const refused = REFUSED_UP_TO[version];
+  if (refused !== undefined && isAtMost(library, refused)) {
     return fails(check, `${found}, which refuses it`, needed, mend, "library");
   }
-  if (rule !== undefined && isAtMost(library, rule.reportedUpTo)) {
-    return warning(check, `${found}, which is said to refuse it`, needed, mend, "library");
-  }
   if (library.isAtLeast(toolkit.text)) return ok(check, found);
-  return warning(check, `${found}, which is older`, needed, mend, "library");
+  return warning(check, `${found}, which is older and may refuse it`, needed, mend, "library");
 }
 
 const isAtMost = (release: Release, other: string): boolean =>

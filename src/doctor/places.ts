@@ -79,11 +79,16 @@ function checkClock(machine: Machine): Row {
   const shown = `${now.toISOString().slice(0, 16).replace("T", " ")} UTC`;
   const mend = "sudo timedatectl set-ntp true";
   if (now < new Date(EARLIEST)) {
-    return warning("clock", shown, `a time after ${EARLIEST}, for logs and reports`, mend);
+    return warning("clock", shown, `a time after ${EARLIEST}: logs and reports carry it`, mend);
   }
   const isSynchronised = valueOf(machine.stat(SYNCHRONISED)) !== undefined;
   if (isSynchronised) return ok("clock", `${shown}, synchronised`);
   if (valueOf(machine.stat("/run/chrony")) !== undefined)
     return ok("clock", `${shown}, chrony runs`);
-  return warning("clock", `${shown}, not known to be synchronised`, "for logs and reports", mend);
+  return warning(
+    "clock",
+    `${shown}, not known to be synchronised`,
+    "the network's time: logs and reports carry it",
+    mend,
+  );
 }

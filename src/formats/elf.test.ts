@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
-import fc from "fast-check";
+import { readFileSync } from "node:fs";
+import * as fc from "fast-check";
 import { failureOf, fuzzDecoder } from "./decoder_fixture.ts";
 import { type ElfLibrary, parseElf } from "./elf.ts";
 import { encodeElf } from "./elf_skeleton.ts";
@@ -95,21 +95,17 @@ test("parseElf() gives a value or a FormatError for damaged files", async () => 
   await fuzzDecoder(encodeElf(LIBRARY), parseElf, { cases: 2_000 });
 });
 
-const LIBC = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib/aarch64-linux-gnu/libc.so.6"].find((path) =>
-  existsSync(path),
-);
-if (LIBC === undefined) console.error("skipped: this system's libc is in neither of two places");
+/** The C library that this very process runs with. */
+const LIBC = /\/\S*libc\.so\.6$/m.exec(readFileSync("/proc/self/maps", "utf8"))?.[0] ?? "";
 
-test.skipIf(LIBC === undefined)("parseElf() reads this system's libc", () => {
-  const { machine, needed, symbols, versionsDefined } = parseElf(readFileSync(LIBC ?? ""));
+test("parseElf() reads this system's libc", () => {
+  const { machine, symbols, versionsDefined } = parseElf(readFileSync(LIBC));
   expect({
     machine,
-    needed: needed.every((name) => name.startsWith("ld-linux")),
     dlopen: symbols.includes("dlopen"),
     first: versionsDefined.find((version) => version.startsWith("GLIBC_2")),
   }).toEqual({
     machine: process.arch === "x64" ? "x86_64" : "aarch64",
-    needed: true,
     dlopen: true,
     first: process.arch === "x64" ? "GLIBC_2.2.5" : "GLIBC_2.17",
   });
