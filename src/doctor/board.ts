@@ -6,7 +6,7 @@
  */
 
 import { plain } from "../base/text.ts";
-import { fieldOf, type Machine, MISSING, textOf } from "./machine.ts";
+import { fieldOf, type Machine, MISSING, textOf, whyUnknown } from "./machine.ts";
 import { parseRelease } from "./release.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
 
@@ -47,6 +47,8 @@ function checkSoc(machine: Machine): Row {
   }
   const needed = "an RK3588 or RK3588S: the NPU of the Lite3's board";
   const mend = "run the .rknn on that board; lite3rl serve runs the .onnx on any machine";
+  const unknown = whyUnknown(machine.bytes(COMPATIBLE));
+  if (unknown !== undefined) return notChecked("SoC", `${COMPATIBLE}: ${unknown}`);
   if (soc !== undefined) return fails("SoC", plain(compatible.join(", ")), needed, mend);
   const processor = fieldOf(machine, "/proc/cpuinfo", "model name");
   const found = processor === undefined ? "" : `: the processor is ${plain(processor)}`;

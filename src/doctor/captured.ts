@@ -7,6 +7,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
+import { version } from "../../package.json" with { type: "json" };
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
@@ -60,7 +61,7 @@ export async function openCaptured(root: string): Promise<Machine | undefined> {
   const index = load(INDEX);
   if (index === undefined) {
     if (statSync(root).isDirectory()) return undefined;
-    throw broken(root, `it has no ${INDEX}, need a tar that lite3rl doctor --capture wrote`);
+    throw broken(root, `it has no ${INDEX}, need one that lite3rl doctor --capture wrote`);
   }
   return capturedMachine(root, parseIndex(root, index), load);
 }
@@ -99,7 +100,7 @@ function parseIndex(root: string, bytes: Uint8Array): CaptureIndex {
   if (checked.success) return checked.output;
   const [issue] = checked.issues;
   const where = v.getDotPath(issue) ?? "the document";
-  throw broken(root, `${INDEX}: ${where} is ${issue.received}, need ${issue.expected}`);
+  throw broken(root, `${INDEX}: ${where} is not what doctor ${version} writes there`);
 }
 
 const broken = (root: string, problem: string, cause?: unknown): Lite3Error =>

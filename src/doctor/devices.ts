@@ -6,13 +6,15 @@
  * cards 0 to 15 whose driver is named rknpu. It never opens the render nodes.
  */
 
+import { dirname } from "node:path";
 import { plain, shellWord } from "../base/text.ts";
 import { describeAccess, groupName, mayOpen } from "./account.ts";
 import { isDriverBound } from "./driver.ts";
-import { type FileStat, type Machine, namesLike, textOf, valueOf } from "./machine.ts";
+import { type FileStat, type Machine, namesLike, textOf, valueOf, whyUnknown } from "./machine.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
 
 const OWN_NODE = "/dev/rknpu";
+const CARDS = "/dev/dri";
 
 interface DeviceNode {
   readonly path: string;
@@ -25,10 +27,10 @@ export function checkDevices(subject: Subject): Row[] {
 }
 
 function findNodes(machine: Machine): DeviceNode[] {
-  const cards = namesLike(machine, "/dev/dri", /^card(\d|1[0-5])$/).filter(
+  const cards = namesLike(machine, CARDS, /^card(\d|1[0-5])$/).filter(
     (card) => driverOf(machine, card) === "rknpu",
   );
-  return [OWN_NODE, ...cards.map((card) => `/dev/dri/${card}`)].flatMap((path) => {
+  return [OWN_NODE, ...cards.map((card) => `${CARDS}/${card}`)].flatMap((path) => {
     const stat = valueOf(machine.stat(path));
     return stat?.kind === "character" ? [{ path, stat }] : [];
   });
@@ -46,6 +48,8 @@ function driverOf(machine: Machine, card: string): string | undefined {
 
 function checkNodes(machine: Machine, nodes: readonly DeviceNode[]): Row {
   if (nodes.length === 0) {
+    const unknown = whyUnknown(machine.stat(OWN_NODE)) ?? whyUnknown(machine.names(CARDS));
+    if (unknown !== undefined) return notChecked("device node", `/dev: ${unknown}`);
     return fails(
       "device node",
       `neither ${OWN_NODE} nor a DRM card of rknpu`,
@@ -89,7 +93,10 @@ function checkPermission({ machine, account }: Subject, nodes: readonly DeviceNo
   const needed = "reading and writing for the service's user";
   const isForGroup = (stat.mode & 0o060) === 0o060 && stat.gid !== 0;
   if (isForGroup && account.gids.includes(stat.gid)) {
-    const mend = "log in again: the group takes effect with the next login";
+    const mend =
+      account.name === machine.user
+        ? "log in again: the group takes effect with the next login"
+        : `ls -ld /dev ${dirname(path)}: a directory above lets ${name} not through`;
     return fails("permission", found, needed, mend);
   }
   const mend = isForGroup

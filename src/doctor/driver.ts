@@ -8,7 +8,7 @@
 
 import { plain } from "../base/text.ts";
 import { kernelRelease } from "./board.ts";
-import { type Machine, namesLike, textOf, valueOf } from "./machine.ts";
+import { type Machine, namesLike, textOf, valueOf, whyUnknown } from "./machine.ts";
 import { parseRelease } from "./release.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
 
@@ -34,6 +34,8 @@ function checkBound(machine: Machine): Row {
     const devices = namesLike(machine, DRIVER, /^[0-9a-f]+\.npu$/).map((name) => plain(name));
     return ok("driver", `rknpu has ${devices.join(", ")}`);
   }
+  const unknown = whyUnknown(machine.names(DRIVER));
+  if (unknown !== undefined) return notChecked("driver", `${DRIVER}: ${unknown}`);
   const needed = "Rockchip's driver rknpu, bound to the NPU";
   if (namesLike(machine, MAINLINE_DRIVER, /\.npu$/).length > 0) {
     const found = "the mainline driver rocket has the NPU, which librknnrt cannot use";

@@ -3,7 +3,7 @@
  * It has the steps that the diagnosis calls for, each of which may be run again.
  */
 
-import { shellWord } from "../base/text.ts";
+import { plain, shellWord } from "../base/text.ts";
 import type { Diagnosis } from "./doctor.ts";
 import type { Step } from "./row.ts";
 
@@ -22,8 +22,10 @@ const LIBRARY = {
 const DRIVER = `
 # Driver: load rknpu now and at every start. Vendor kernels have it built in, or as a module.
 if [ -d /sys/module/rknpu ]; then
-  echo "driver: rknpu is there, version $(cat /sys/module/rknpu/version 2>/dev/null || echo unknown)"
+  version="$(cat /sys/module/rknpu/version 2>/dev/null || echo unknown)"
+  echo "driver: rknpu $version is there; a newer one comes with the board vendor's newer kernel"
 elif modprobe rknpu; then
+  mkdir -p /etc/modules-load.d
   echo rknpu > /etc/modules-load.d/rknpu.conf
 else
   echo "driver: this kernel ($(uname -r)) has no rknpu. Install the board vendor's 5.10 or 6.1" >&2
@@ -43,7 +45,9 @@ const INSTALL_LIBRARY = `
 # the toolkit that converted the model; otherwise the vendor's ${LIBRARY.version} is downloaded and checked.
 file="\${LIBRKNNRT:-}"
 if [ -z "$file" ]; then
-  file="$(mktemp)"
+  scratch="$(mktemp -d)"
+  trap 'rm -rf "$scratch"' EXIT
+  file="$scratch/librknnrt.so"
   curl --fail --location --silent --show-error --output "$file" \\
     ${LIBRARY.url}
   object="$({ printf 'blob %s\\0' "$(stat -c %s "$file")"; cat "$file"; } | sha1sum | cut -d ' ' -f 1)"
@@ -73,6 +77,7 @@ if ! id "$user" >/dev/null 2>&1; then
 fi
 getent group video >/dev/null || groupadd --system video
 usermod -aG video "$user"
+mkdir -p /etc/udev/rules.d
 cat > /etc/udev/rules.d/60-rknpu.rules <<'RULES'
 KERNEL=="rknpu", SUBSYSTEM=="misc", GROUP="video", MODE="0660"
 KERNEL=="card*", SUBSYSTEM=="drm", DRIVERS=="RKNPU", GROUP="video", MODE="0660"
@@ -111,8 +116,8 @@ export function renderFixScript({ board, user, rows }: Diagnosis): string {
   return [
     "#!/usr/bin/env bash",
     "# What lite3rl doctor found to mend. Read it, then run it on the board: sudo bash FILE",
-    `# Written for: ${board}`,
-    ...others.map(({ check, mend }) => `# Not in this script: ${check}: ${mend}`),
+    `# Written for: ${plain(board)}`,
+    ...others.map(({ check, mend }) => `# Not in this script: ${check}: ${plain(mend, 400)}`),
     "set -euo pipefail",
     'if [ "$(id -u)" != 0 ]; then echo "run it as root: sudo bash $0" >&2; exit 1; fi',
     "if ! tr '\\0' '\\n' < /proc/device-tree/compatible | grep -q '^rockchip,rk3588'; then",

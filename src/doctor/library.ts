@@ -12,7 +12,7 @@ import {
   OPTIONAL_SYMBOLS,
   REQUIRED_SYMBOLS,
 } from "./library_names.ts";
-import { type Machine, MISSING, type Reading, valueOf } from "./machine.ts";
+import { type Machine, MISSING, type Reading, valueOf, whyUnknown } from "./machine.ts";
 import { parseRelease, type Release } from "./release.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
 
@@ -31,8 +31,8 @@ const SYSTEM_DIRECTORIES = [
 export interface FoundLibrary {
   readonly path: string;
   readonly version: Release | undefined;
-  /** The file's facts, or why it is no library. */
-  readonly content: ElfLibrary | { readonly problem: string };
+  /** The file's facts, why it is no library, or why it is not known what it is. */
+  readonly content: ElfLibrary | { readonly problem: string } | { readonly unknown: string };
 }
 
 /** The libraries in the order in which they are looked for; the first is the one that is used. */
@@ -42,7 +42,9 @@ export function findLibraries(machine: Machine, named: string | undefined): Foun
     const reading = machine.bytes(path);
     if ("value" in reading) return [describeLibrary(path, reading.value)];
     if (reading.missing === "absent" && path !== named) return [];
-    return [{ path, version: undefined, content: { problem: MISSING[reading.missing] } }];
+    const unknown = whyUnknown(reading);
+    const content = unknown === undefined ? { problem: MISSING.absent } : { unknown };
+    return [{ path, version: undefined, content }];
   });
 }
 
@@ -81,8 +83,9 @@ export function checkLibrary({ machine, libraries }: Subject): Row[] {
   }
   const row = checkFile(library, others);
   const { content } = library;
-  if ("problem" in content || row.state === "fails") {
-    const rest = ["symbols", "C libraries"].map((check) => notChecked(check, "no such library"));
+  if (!("symbols" in content) || row.state === "fails") {
+    const why = "unknown" in content ? "the library cannot be read" : "it is none for the board";
+    const rest = ["symbols", "C libraries"].map((check) => notChecked(check, why));
     return [row, ...rest];
   }
   return [row, checkSymbols(content), checkNeeds(machine, content)];
@@ -93,6 +96,7 @@ function checkFile(library: FoundLibrary, others: readonly FoundLibrary[]): Row 
   const needed = `Rockchip's ${LIBRARY_NAME} for aarch64`;
   const mend = "lite3rl doctor --fix prints how to install it";
   const found = `${plain(path)}, ${version === undefined ? "of unknown version" : version.text}`;
+  if ("unknown" in content) return notChecked("library", `${plain(path)}: ${content.unknown}`);
   if ("problem" in content) {
     const problem = `${plain(path)}: ${plain(content.problem)}`;
     return fails("library", problem, needed, mend, "library");

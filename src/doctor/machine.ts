@@ -45,6 +45,11 @@ export function valueOf<T>(reading: Reading<T>): T | undefined {
   return "value" in reading ? reading.value : undefined;
 }
 
+/** Why it is not known what is there; undefined where that is known, be it nothing. */
+export function whyUnknown(reading: Reading<unknown>): string | undefined {
+  return "value" in reading || reading.missing === "absent" ? undefined : MISSING[reading.missing];
+}
+
 /** A file's text without the newlines and zeros at its end. */
 export function textOf(machine: Machine, path: string): string | undefined {
   const bytes = valueOf(machine.bytes(path));
