@@ -52,6 +52,14 @@ function openSocket(address: SocketAddress): number {
   return fd;
 }
 
+/** Two connected sockets, for this process and a child of its own. */
+export function openSocketPair(): readonly [number, number] {
+  const fds = new Int32Array(2);
+  const type = STREAM | CLOEXEC | NONBLOCK;
+  checkCall("socketpair", libc.socketpair(AF.UNIX, type, 0, fds));
+  return [fds[0] as number, fds[1] as number];
+}
+
 function setOption(fd: number, level: number, option: number): void {
   checkCall("setsockopt", libc.setsockopt(fd, level, option, Int32Array.of(1), 4));
 }

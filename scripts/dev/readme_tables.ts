@@ -13,7 +13,7 @@ export function errorTable(): string {
 
 /** Verbs with the blueprint's script names, as Markdown. */
 export function verbTable(): string {
-  const rows = VERBS.map(({ name, aliases, summary }) => {
+  const rows = VERBS.filter(({ isHidden }) => !isHidden).map(({ name, aliases, summary }) => {
     const also = aliases.map((alias) => `\`${alias}\``).join(", ");
     return `| \`${name}\` | ${also} | ${summary} |`;
   });

@@ -72,6 +72,7 @@ const ORDER = [
     "src/doctor",
     "src/toolkit",
     "src/init",
+    "src/npu_process",
   ],
   ["src/demo"],
   ["src/cli"],

@@ -25,6 +25,10 @@ export const TOOLS = {
     install(["qemu-user-static", "libc6-arm64-cross"]) ??
     hasQemu() ??
     notThere("qemu"),
+  /** Compiles what of the project is C for this machine. */
+  cc: () => onPath("cc") ?? install(["gcc", "libc6-dev"]) ?? onPath("cc") ?? notThere("cc"),
+  /** A Python with ziglang, which compiles the same for aarch64. */
+  zig: () => makeVenv(join(ROOT, "scripts", "dev", "requirements-zig.txt")),
   chromium: () =>
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
 } as const satisfies Record<string, () => Tool | undefined>;

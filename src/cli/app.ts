@@ -107,7 +107,10 @@ function findVerb(word: string): Verb {
   if (instead !== undefined) {
     throw new Lite3Error("UNSUPPORTED", `${quote(word)} is not in this version: ${instead}`);
   }
-  const known = VERBS.flatMap(({ name, aliases }) => [name, ...aliases]);
+  const known = VERBS.filter(({ isHidden }) => !isHidden).flatMap((one) => [
+    one.name,
+    ...one.aliases,
+  ]);
   throw new Lite3Error(
     "USAGE",
     `Unknown verb ${quote(word)}${nearest(plain, known)}; lite3rl --help lists all`,
@@ -121,9 +124,9 @@ function createCli(loaded?: Command): CAC {
   cli.option("--help", "Show this help, or that of a verb");
   if (loaded === undefined) cli.option("--version", "Show the version");
   for (const [name, help] of Object.entries(GLOBAL_SWITCHES)) cli.option(`--${name}`, help);
-  for (const { name, summary } of VERBS) {
+  for (const { name, summary, isHidden } of VERBS) {
     if (name === loaded?.name) describe(cli, loaded);
-    else if (loaded === undefined) cli.command(name, summary);
+    else if (loaded === undefined && !isHidden) cli.command(name, summary);
   }
   cli.globalCommand.helpCallback = (sections) => [
     { body: `lite3rl ${version}` },

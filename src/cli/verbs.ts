@@ -9,6 +9,8 @@ export interface Verb {
   readonly name: string;
   readonly aliases: readonly string[];
   readonly summary: string;
+  /** Started by the program itself: no help page and no table shows it. */
+  readonly isHidden?: true;
   load(): Promise<Command>;
 }
 
@@ -68,5 +70,12 @@ export const VERBS: readonly Verb[] = [
     aliases: [],
     summary: "Carry the built-in policy through every stage, to a walking robot and a report",
     load: async () => (await import("../demo/command.ts")).default,
+  },
+  {
+    name: "npu-process",
+    aliases: [],
+    summary: "Hold the NPU library for another process of this program",
+    isHidden: true,
+    load: async () => (await import("../npu_process/command.ts")).default,
   },
 ];

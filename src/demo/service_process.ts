@@ -3,6 +3,7 @@
  */
 
 import { Lite3Error } from "../base/errors.ts";
+import { programCommand } from "../base/program.ts";
 
 /** Compiling ONNX Runtime takes a third of a second, and many times that under emulation. */
 const READY_MS = 60_000;
@@ -18,8 +19,7 @@ export interface ServiceProcess {
 
 /** Starts this program again with `serve` and waits until it is ready. */
 export async function startService(flags: readonly string[]): Promise<ServiceProcess> {
-  const program = Bun.isStandaloneExecutable ? [process.execPath] : [process.execPath, Bun.main];
-  const child = Bun.spawn([...program, "serve", "--stop-with-stdin", ...flags], {
+  const child = Bun.spawn([...programCommand(), "serve", "--stop-with-stdin", ...flags], {
     stdio: ["pipe", "pipe", "pipe"],
   });
   const errors = new Response(child.stderr).text();

@@ -1,0 +1,240 @@
+/**
+ * A .rknn on the NPU, with the library in a process of its own: a call into it cannot be
+ * interrupted, and it crashes, aborts or hangs on some inputs. A process that did so is ended and
+ * reported, with the signal and the library's last line; the next call starts another.
+ *
+ * The state of a recurrent policy goes along with each call, so that no process keeps one.
+ */
+
+import { closeSync, fstatSync, ftruncateSync, readSync } from "node:fs";
+import { openMemoryFile } from "../../ffi/process.ts";
+import { closeSocket, openSocketPair } from "../../ffi/socket.ts";
+import { assert } from "../base/assert.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
+import { programCommand } from "../base/program.ts";
+import type { Backend } from "./backend.ts";
+import {
+  bytesOf,
+  Channel,
+  ChannelClosed,
+  ChannelTimeout,
+  decodeError,
+  decodeJson,
+  encodeJson,
+  MESSAGE,
+} from "./isolated_channel.ts";
+import type { OpenAnswer, OpenRequest } from "./isolated_child.ts";
+import type { RknnBackend } from "./rknn.ts";
+
+/** The hidden verb that is the child. */
+export const CHILD_VERB = "npu-process";
+
+export interface IsolatedOptions extends OpenRequest {
+  /** Longest time for one call into the library (default: 1000 ms; a policy takes some ms). */
+  readonly limitMs?: number;
+  /** Longest time for starting the process and loading the model (default: 60 s). */
+  readonly loadLimitMs?: number;
+  /** The program instead of this one, and its environment: for another architecture's. */
+  readonly program?: readonly string[];
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+export interface IsolatedBackend extends Backend, Pick<RknnBackend, "io" | "versions" | "timesUs"> {
+  /** Of the process that holds the library now; undefined between two. */
+  readonly pid: number | undefined;
+}
+
+const LIMIT_MS = 1000;
+/** What each further row of a batch may take, under emulation too. */
+const ROW_LIMIT_MS = 20;
+/** Under emulation the process alone takes seconds to start. */
+const LOAD_LIMIT_MS = 60_000;
+const CLOSE_LIMIT_MS = 2000;
+/** Of the library's words: what is kept, how much of it is looked at, how often that is done. */
+const LOG_BYTES_MAX = 1 << 20;
+const TAIL_BYTES = 4096;
+const CALLS_PER_LOG_CHECK = 1024;
+
+/** Starts the process and loads the model; throws what `openRknn` throws, and NATIVE or DEADLINE. */
+export async function openIsolated(
+  model: Uint8Array,
+  options: IsolatedOptions,
+): Promise<IsolatedBackend> {
+  const limitMs = options.limitMs ?? LIMIT_MS;
+  let child: Child | undefined = new Child(options);
+  const answer = await child.load(model, options);
+  const { observationSize, actionSize, stateSizes } = answer;
+  const timesUs = new Float64Array(3);
+  let open = true;
+  return {
+    name: "rknn",
+    arithmetic: answer.arithmetic,
+    subject: "file",
+    io: answer.io,
+    versions: answer.versions,
+    timesUs,
+    get pid() {
+      return child?.pid;
+    },
+    inputs: Object.freeze(answer.inputs.map(freezeSpec)),
+    outputs: Object.freeze(answer.outputs.map(freezeSpec)),
+    observationSize,
+    actionSize,
+    createState: () => ({ tensors: stateSizes.map((size) => new Float32Array(size)) }),
+    async infer(observation, action, state, rows) {
+      assert(open, "the backend is closed");
+      assert(observation.length === rows * observationSize, "observation length");
+      assert(action.length === rows * actionSize, "action length");
+      assert(state.tensors.length === stateSizes.length, "a state of another backend");
+      assert(rows === 1 || stateSizes.length === 0, "a recurrent policy acts one row at a time");
+      if (child?.hasFailed !== false) {
+        child = new Child(options);
+        await child.load(model, options);
+      }
+      const request = [bytesOf(observation), ...state.tensors.map(bytesOf)];
+      const allowedMs = limitMs + ROW_LIMIT_MS * (rows - 1);
+      const body = await child.ask("Cannot act", MESSAGE.ACT, request, allowedMs);
+      const targets = [timesUs, action, ...state.tensors].map(bytesOf);
+      assert(body.length === targets.reduce((sum, { length }) => sum + length, 0), "answer length");
+      let at = 0;
+      for (const target of targets) {
+        target.set(body.subarray(at, at + target.length));
+        at += target.length;
+      }
+    },
+    [Symbol.dispose]() {
+      open = false;
+      child?.[Symbol.dispose]();
+      child = undefined;
+    },
+  };
+}
+
+const freezeSpec = ({ name, shape }: OpenAnswer["inputs"][number]) =>
+  Object.freeze({ name, shape: Object.freeze(shape) });
+
+/** One process with the library. */
+class Child implements Disposable {
+  /** It broke off in the middle of something: nothing more is asked of it. */
+  hasFailed = false;
+  readonly #process: Bun.Subprocess;
+  readonly #channel: Channel;
+  readonly #log = openMemoryFile();
+  #calls = 0;
+  #closed = false;
+
+  constructor({ program, env }: IsolatedOptions) {
+    const [ours, theirs] = openSocketPair();
+    // Who asks the library for its words wants to see them; otherwise the last is for a report.
+    const output = process.env.RKNN_LOG_LEVEL === undefined ? this.#log : 2;
+    this.#process = Bun.spawn([...(program ?? programCommand()), CHILD_VERB], {
+      stdio: ["ignore", output, output, theirs],
+      env: { ...process.env, ...env, BUN_ENABLE_CRASH_REPORTING: "0" },
+      // Ctrl-C is for the parent, which ends what it has begun.
+      detached: true,
+    });
+    closeSocket(theirs);
+    this.#channel = new Channel(ours);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  async load(model: Uint8Array, options: IsolatedOptions): Promise<OpenAnswer> {
+    const { library, core, io, loadLimitMs = LOAD_LIMIT_MS } = options;
+    const request = encodeJson({ library, core, io } satisfies OpenRequest);
+    const length = bytesOf(Uint32Array.of(request.length));
+    const parts = [length, request, model];
+    try {
+      const action = "Cannot load the model into the NPU";
+      return decodeJson(await this.ask(action, MESSAGE.OPEN, parts, loadLimitMs)) as OpenAnswer;
+    } catch (error) {
+      this.hasFailed = true;
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Asks and waits; the answer is the channel's own, until the next request. */
+  async ask(
+    action: string,
+    kind: number,
+    parts: readonly Uint8Array[],
+    limitMs: number,
+  ): Promise<Uint8Array> {
+    this.#calls++;
+    if (this.#calls % CALLS_PER_LOG_CHECK === 0) this.#trimLog();
+    const start = fstatSync(this.#log).size;
+    try {
+      this.#channel.send(kind, parts, limitMs);
+      const answer = this.#channel.receive(limitMs);
+      if (answer.kind === MESSAGE.DONE) return answer.body;
+      throw decodeError(answer.body, this.#lastLine(start));
+    } catch (error) {
+      if (error instanceof ChannelClosed) throw await this.#ended(action, start);
+      if (error instanceof ChannelTimeout) throw this.#hung(action, start, limitMs);
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      if (!this.hasFailed) {
+        this.#channel.send(MESSAGE.CLOSE, [], CLOSE_LIMIT_MS);
+        this.#channel.receive(CLOSE_LIMIT_MS);
+      }
+    } catch {
+      // It is ended below in any case.
+    }
+    this.#process.kill("SIGKILL");
+    this.#channel[Symbol.dispose]();
+    closeSync(this.#log);
+  }
+
+  async #ended(action: string, logStart: number): Promise<Lite3Error> {
+    const status = await this.#process.exited;
+    const { signalCode } = this.#process;
+    const how = signalCode === null ? `ended with status ${status}` : `was ended by ${signalCode}`;
+    const said = this.#sentence(logStart);
+    this.hasFailed = true;
+    this[Symbol.dispose]();
+    return new Lite3Error(
+      "NATIVE",
+      `${action}: the process of the NPU library ${how}${said}; the next call starts another, ` +
+        "lite3rl doctor checks library and driver",
+    );
+  }
+
+  #hung(action: string, logStart: number, limitMs: number): Lite3Error {
+    const said = this.#sentence(logStart);
+    this.hasFailed = true;
+    this[Symbol.dispose]();
+    return new Lite3Error(
+      "DEADLINE",
+      `${action}: the NPU library did not return within ${limitMs} ms${said}, its process is ` +
+        "ended; the next call starts another, look for rknpu in dmesg",
+    );
+  }
+
+  #sentence(logStart: number): string {
+    const line = this.#lastLine(logStart);
+    return line === undefined ? "" : `, its last line is ${quote(line)}`;
+  }
+
+  /** The library's last line since `start`, before the report that Bun makes of a crash. */
+  #lastLine(start: number): string | undefined {
+    const end = fstatSync(this.#log).size;
+    const from = Math.max(start, end - TAIL_BYTES);
+    const bytes = new Uint8Array(end - from);
+    readSync(this.#log, bytes, 0, bytes.length, from);
+    const [text = ""] = new TextDecoder().decode(bytes).split(/^={20,}$/m);
+    return text.trim().split("\n").at(-1)?.trim() || undefined;
+  }
+
+  #trimLog(): void {
+    if (fstatSync(this.#log).size > LOG_BYTES_MAX) ftruncateSync(this.#log, 0);
+  }
+}
