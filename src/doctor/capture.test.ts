@@ -19,8 +19,8 @@ async function open(path: string): Promise<Machine> {
   return machine;
 }
 
-const ask = (machine: Machine, model: string): Omit<Diagnosis, "place"> => {
-  const { place: _, ...rest } = diagnose(machine, {
+const ask = async (machine: Machine, model: string): Promise<Omit<Diagnosis, "place">> => {
+  const { place: _, ...rest } = await diagnose(machine, {
     user: undefined,
     library: undefined,
     socket: SOCKET,
@@ -33,7 +33,7 @@ const ask = (machine: Machine, model: string): Omit<Diagnosis, "place"> => {
 async function captureOf(name: (typeof MACHINES)[number]) {
   const { capture, model } = await writeMachine(directory, name);
   const recorder = recordMachine(await open(capture), [SOCKET, `${SOCKET}.lock`]);
-  const diagnosis = ask(recorder.machine, model);
+  const diagnosis = await ask(recorder.machine, model);
   const bytes = await recorder.encode(diagnosis.user);
   const path = join(directory, `${name}.tar`);
   writeFileSync(path, bytes);
@@ -44,7 +44,7 @@ describe("a capture says the same as its machine, of", () => {
   for (const name of MACHINES) {
     test(name, async () => {
       const { path, model, diagnosis } = await captureOf(name);
-      expect(ask(await open(path), model)).toEqual(diagnosis);
+      expect(await ask(await open(path), model)).toEqual(diagnosis);
     });
   }
 });
@@ -53,7 +53,7 @@ test("a capture that was unpacked says the same as the tar", async () => {
   const { model, diagnosis, bytes } = await captureOf("healthy");
   const unpacked = join(directory, "unpacked");
   await new Bun.Archive(bytes).extract(unpacked);
-  expect(ask(await open(unpacked), model)).toEqual(diagnosis);
+  expect(await ask(await open(unpacked), model)).toEqual(diagnosis);
 });
 
 test("a capture has of accounts and libraries only what the doctor needs", async () => {
@@ -95,7 +95,7 @@ test("what a capture does not list is not checked", async () => {
     JSON.stringify({ format: CAPTURE_FORMAT, version: "0.0.0", paths: {} }),
   );
   const { model } = await writeMachine(directory, "healthy");
-  const { rows } = ask(await open(empty), model);
+  const { rows } = await ask(await open(empty), model);
   expect(rows.filter(({ state }) => state !== "not checked").map(({ check }) => check)).toEqual([
     "model",
   ]);

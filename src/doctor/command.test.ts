@@ -18,7 +18,7 @@ describe("lite3rl doctor", () => {
       status: 0,
       stderr: "",
       canServe: true,
-      counts: { ok: 21, warning: 0, fails: 0, "not checked": 1 },
+      counts: { ok: 21, warning: 0, fails: 0, "not checked": 2 },
       user: "lite3",
       board: "Radxa ROCK 5B, Ubuntu 22.04.3 LTS, kernel 5.10.160-rockchip-rk3588",
     });
@@ -30,7 +30,7 @@ describe("lite3rl doctor", () => {
     expect({ status, stderr, last: stdout.trimEnd().split("\n").at(-1) }).toEqual({
       status: 1,
       stderr: "failed: the service could not run on the NPU: SoC, driver, device node, library\n",
-      last: "5 ok, 1 warning, 4 failed, 12 not checked: the service could not run on the NPU",
+      last: "5 ok, 1 warning, 4 failed, 13 not checked: the service could not run on the NPU",
     });
   });
 

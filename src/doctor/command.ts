@@ -5,6 +5,7 @@
 import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import * as v from "valibot";
+import { LIBRARY_VARIABLE } from "../../ffi/rknn_library.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, writeFileAtomic } from "../base/files.ts";
 import { notice } from "../base/log.ts";
@@ -14,7 +15,6 @@ import { openCaptured } from "./captured.ts";
 import { describeAllowed, recordMachine } from "./capture.ts";
 import { diagnose, SOCKET } from "./doctor.ts";
 import { renderFixScript } from "./fix_script.ts";
-import { LIBRARY_VARIABLE } from "./library_names.ts";
 import type { Machine } from "./machine.ts";
 import { diagnosisDocument, renderDiagnosis } from "./render.ts";
 import { openTree } from "./tree.ts";
@@ -71,7 +71,7 @@ export default defineCommand({
     const library = librknnrt ?? (machine.isLive ? libraryOfVariable() : undefined);
     const named = [socket, `${socket}.lock`, ...(library === undefined ? [] : [library])];
     const recorder = recordMachine(machine, named);
-    const diagnosis = diagnose(recorder.machine, { user, model, library, socket });
+    const diagnosis = await diagnose(recorder.machine, { user, model, library, socket });
     const script = renderFixScript(diagnosis);
     if (capture !== undefined) {
       writeFileAtomic(capture, await recorder.encode(diagnosis.user));

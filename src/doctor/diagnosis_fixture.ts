@@ -29,7 +29,7 @@ export async function diagnosisOf(
     const { capture, model } = await writeMachine(directory, name, change);
     const machine = present(await openCaptured(capture), "the capture that was written");
     const questions = { user, library, socket, model: isWithoutModel ? undefined : model };
-    const diagnosis = diagnose(machine, questions);
+    const diagnosis = await diagnose(machine, questions);
     return JSON.parse(JSON.stringify(diagnosis).replaceAll(`${directory}/`, "")) as Diagnosis;
   } finally {
     rmSync(directory, { recursive: true });

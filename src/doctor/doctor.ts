@@ -12,6 +12,7 @@ import { checkBoard, describeBoard } from "./board.ts";
 import { checkDevices } from "./devices.ts";
 import { checkDriver } from "./driver.ts";
 import { checkLibrary, findLibraries } from "./library.ts";
+import { checkLoading } from "./loading.ts";
 import type { Machine } from "./machine.ts";
 import { checkModel } from "./model.ts";
 import { checkPlaces } from "./places.ts";
@@ -39,7 +40,7 @@ export interface Diagnosis {
   readonly counts: Readonly<Record<State, number>>;
 }
 
-export function diagnose(machine: Machine, questions: Questions): Diagnosis {
+export async function diagnose(machine: Machine, questions: Questions): Promise<Diagnosis> {
   const userName = questions.user ?? machine.user;
   const subject: Subject = {
     machine,
@@ -49,15 +50,17 @@ export function diagnose(machine: Machine, questions: Questions): Diagnosis {
     model: questions.model === undefined ? undefined : readModel(questions.model),
     socket: questions.socket,
   };
-  const rows = [
+  const checks = [
     checkBoard,
     checkDriver,
     checkDevices,
     checkLibrary,
     checkModel,
+    checkLoading,
     checkSpeed,
     checkPlaces,
-  ].flatMap((check) => check(subject));
+  ];
+  const rows = (await Promise.all(checks.map((check) => check(subject)))).flat();
   const counts = Object.fromEntries(
     STATES.map((state) => [state, rows.filter((row) => row.state === state).length]),
   ) as Record<State, number>;
@@ -74,9 +77,9 @@ export function diagnose(machine: Machine, questions: Questions): Diagnosis {
 function readModel(path: string): GivenModel {
   const bytes = readFile(path, LIMITS.modelBytes);
   try {
-    return { path, content: parseRknn(bytes) };
+    return { path, bytes, content: parseRknn(bytes) };
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    return { path, content: { problem: error.message } };
+    return { path, bytes, content: { problem: error.message } };
   }
 }

@@ -3,15 +3,11 @@
  * needs of the system. It is read, not loaded; `loading.ts` does that on the live machine.
  */
 
+import { OPTIONAL_SYMBOLS, REQUIRED_SYMBOLS } from "../../ffi/rknn_api.ts";
+import { LIBRARY_DIRECTORIES, LIBRARY_NAME } from "../../ffi/rknn_library.ts";
 import { FormatError } from "../base/errors.ts";
 import { plain, shellWord } from "../base/text.ts";
 import { type ElfLibrary, parseElf } from "../formats/elf.ts";
-import {
-  LIBRARY_DIRECTORIES,
-  LIBRARY_NAME,
-  OPTIONAL_SYMBOLS,
-  REQUIRED_SYMBOLS,
-} from "./library_names.ts";
 import { type Machine, MISSING, type Reading, valueOf, whyUnknown } from "./machine.ts";
 import { parseRelease, type Release } from "./release.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";

@@ -8,11 +8,11 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { parse } from "yaml";
+import { OPTIONAL_SYMBOLS, REQUIRED_SYMBOLS } from "../../ffi/rknn_api.ts";
 import { sha256 } from "../base/files.ts";
 import { encodeElf } from "../formats/elf_skeleton.ts";
 import { encodeCapture } from "./capture.ts";
 import { CAPTURE_FORMAT, type CaptureIndex, type PathRecord } from "./captured.ts";
-import { OPTIONAL_SYMBOLS, REQUIRED_SYMBOLS } from "./library_names.ts";
 import type { FileStat } from "./machine.ts";
 
 const FIXTURES = join(import.meta.dir, "..", "..", "fixtures");

@@ -33,6 +33,7 @@ export interface Row {
 /** What is given with `--model`. */
 export interface GivenModel {
   readonly path: string;
+  readonly bytes: Uint8Array;
   /** The container, or why it is none. */
   readonly content: RknnFile | { readonly problem: string };
 }

@@ -1,0 +1,50 @@
+/**
+ * The one check that runs something: the library loads the model, on the live machine, in a
+ * process of its own with a time limit, since it may crash or hang.
+ */
+
+import { Lite3Error } from "../base/errors.ts";
+import { plain } from "../base/text.ts";
+import { openIsolated } from "../runtime/isolated.ts";
+import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
+
+const CHECK = "loading";
+/** A policy loads in some ms; without a driver the library takes 110 ms to say so. */
+const LIMIT_MS = 20_000;
+/** Names of ELF files for what this program may be built for. */
+const MACHINES: Readonly<Record<string, string>> = { arm64: "aarch64", x64: "x86_64" };
+
+export async function checkLoading({ machine, libraries, model }: Subject): Promise<Row> {
+  if (model === undefined) return notChecked(CHECK, "no model was given");
+  if ("problem" in model.content) return notChecked(CHECK, "the model cannot be read");
+  if (!machine.isLive) return notChecked(CHECK, "only the machine itself can load it");
+  const [library] = libraries;
+  if (library === undefined || !("symbols" in library.content)) {
+    return notChecked(CHECK, "there is no library");
+  }
+  const here = MACHINES[process.arch];
+  if (library.content.machine !== here) {
+    return notChecked(CHECK, `the library is not for this program, which is for ${here}`);
+  }
+  try {
+    using backend = await openIsolated(model.bytes, {
+      library: library.path,
+      core: "auto",
+      io: "float",
+      loadLimitMs: LIMIT_MS,
+    });
+    const { api, driver } = backend.versions;
+    const found = plain(`librknnrt ${api} with driver ${driver} takes the model`);
+    if (backend.arithmetic === "npu") return ok(CHECK, found);
+    return warning(
+      CHECK,
+      `${found}: the test double, no NPU`,
+      "Rockchip's library",
+      "leave it out",
+    );
+  } catch (error) {
+    if (!(error instanceof Lite3Error)) throw error;
+    const needed = "a library that takes the model, for the user who runs the doctor";
+    return fails(CHECK, plain(error.message, 400), needed, "RKNN_LOG_LEVEL=4 shows its own words");
+  }
+}
