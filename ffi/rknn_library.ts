@@ -12,6 +12,7 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { assert } from "../src/base/assert.ts";
 import { Lite3Error, quote } from "../src/base/errors.ts";
+import { openFile } from "../src/base/files.ts";
 import {
   DOUBLE_SYMBOL,
   OPTIONAL_SYMBOLS,
@@ -52,9 +53,10 @@ export class NativeError extends Lite3Error {
     const statusName = known?.name ?? "an unknown status";
     const because = found?.because ?? known?.cause ?? "no version documents it";
     const cure = found?.cure ?? known?.cure ?? "see what the library said";
+    const said = found?.said === undefined ? "" : ` (it said ${quote(found.said)})`;
     super(
       "NATIVE",
-      `The NPU library's ${call} gave ${status} (${statusName}): ${because}; ${cure}`,
+      `The NPU library's ${call} gave ${status} (${statusName})${said}: ${because}; ${cure}`,
     );
     this.call = call;
     this.status = status;
@@ -123,8 +125,8 @@ function openRequired(path: string): RknnLibrary["symbols"] {
     if (code === "ERR_DLOPEN_FAILED") {
       throw new Lite3Error(
         "NATIVE",
-        `${cannot}: ${message}; need librknnrt.so for linux-${process.arch} and what it is ` +
-          "linked to (lite3rl doctor)",
+        `${cannot}: ${foreignMachine(path) ?? linkerReason(path, message)}, need librknnrt.so for ` +
+          "linux-aarch64 and what it is linked to: lite3rl doctor",
         { cause: error },
       );
     }
@@ -135,6 +137,23 @@ function openRequired(path: string): RknnLibrary["symbols"] {
       { cause: error },
     );
   }
+}
+
+/** ELF's e_machine, at byte 18. */
+const MACHINES: Readonly<Record<number, string>> = { 3: "x86", 40: "arm", 62: "x64", 183: "arm64" };
+
+/** The linker calls a library for another machine missing. */
+function foreignMachine(path: string): string | undefined {
+  using source = openFile(path);
+  const header = source.read(0, Math.min(20, source.size));
+  if (Buffer.from(header).toString("latin1", 0, 4) !== "\x7fELF") return "it is no ELF library";
+  const machine = MACHINES[(header[18] ?? 0) | ((header[19] ?? 0) << 8)] ?? "another machine";
+  return machine === process.arch ? undefined : `it is for ${machine}, but this is ${process.arch}`;
+}
+
+/** What the linker says, without the path that it repeats. */
+function linkerReason(path: string, message: string): string {
+  return message.replaceAll(`${path}: `, "").replace(/^Failed to open library "[^"]*": /, "");
 }
 
 function hasSymbol(path: string, symbol: string): boolean {

@@ -303,6 +303,8 @@ EXPORT int rknn_run(rknn_context handle, void *extend) {
     complain("failed to wait for the NPU");
     for (;;) pause();
   }
+  for (long left = number("NOISE"); left > 0; left -= 64)
+    fprintf(stderr, "W RKNN: %-55s", "this is one of many lines that nobody asked for\n");
   network *n = &c->net;
   for (uint32_t i = 0; i < n->n_inputs; i++)
     if (c->in_mem[i]) put_in(n->in + i, c->in_mem[i]->virt_addr, c->in_type[i]);

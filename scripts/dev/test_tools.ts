@@ -20,6 +20,13 @@ export function testWith(name: ToolName): typeof test {
   return test.skip as typeof test;
 }
 
+/** `describe`, or a skip that says which tool is missing. */
+export function describeWith(name: ToolName): typeof describe {
+  if (findTool(name) !== undefined) return describe;
+  console.error(`skipped: needs ${name}; bun run test installs it where it can`);
+  return describe.skip as typeof describe;
+}
+
 /** Real files of other makers, which are not part of the project and not always beside it. */
 export const SHARED_DATA = join(ROOT, "..", "shared", "data");
 

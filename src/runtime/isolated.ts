@@ -120,6 +120,8 @@ class Child implements Disposable {
   readonly #process: Bun.Subprocess;
   readonly #channel: Channel;
   readonly #log = openMemoryFile();
+  /** How much of the log has been reported. */
+  #logSeen = 0;
   #calls = 0;
   #closed = false;
 
@@ -165,15 +167,14 @@ class Child implements Disposable {
   ): Promise<Uint8Array> {
     this.#calls++;
     if (this.#calls % CALLS_PER_LOG_CHECK === 0) this.#trimLog();
-    const start = fstatSync(this.#log).size;
     try {
       this.#channel.send(kind, parts, limitMs);
       const answer = this.#channel.receive(limitMs);
       if (answer.kind === MESSAGE.DONE) return answer.body;
-      throw decodeError(answer.body, this.#lastLine(start));
+      throw decodeError(answer.body, this.#lastLine());
     } catch (error) {
-      if (error instanceof ChannelClosed) throw await this.#ended(action, start);
-      if (error instanceof ChannelTimeout) throw this.#hung(action, start, limitMs);
+      if (error instanceof ChannelClosed) throw await this.#ended(action);
+      if (error instanceof ChannelTimeout) throw this.#hung(action, limitMs);
       throw error;
     }
   }
@@ -194,11 +195,11 @@ class Child implements Disposable {
     closeSync(this.#log);
   }
 
-  async #ended(action: string, logStart: number): Promise<Lite3Error> {
+  async #ended(action: string): Promise<Lite3Error> {
     const status = await this.#process.exited;
     const { signalCode } = this.#process;
     const how = signalCode === null ? `ended with status ${status}` : `was ended by ${signalCode}`;
-    const said = this.#sentence(logStart);
+    const said = this.#sentence();
     this.hasFailed = true;
     this[Symbol.dispose]();
     return new Lite3Error(
@@ -208,8 +209,8 @@ class Child implements Disposable {
     );
   }
 
-  #hung(action: string, logStart: number, limitMs: number): Lite3Error {
-    const said = this.#sentence(logStart);
+  #hung(action: string, limitMs: number): Lite3Error {
+    const said = this.#sentence();
     this.hasFailed = true;
     this[Symbol.dispose]();
     return new Lite3Error(
@@ -219,22 +220,25 @@ class Child implements Disposable {
     );
   }
 
-  #sentence(logStart: number): string {
-    const line = this.#lastLine(logStart);
+  #sentence(): string {
+    const line = this.#lastLine();
     return line === undefined ? "" : `, its last line is ${quote(line)}`;
   }
 
-  /** The library's last line since `start`, before the report that Bun makes of a crash. */
-  #lastLine(start: number): string | undefined {
+  /** The library's last line since the last report, before what Bun says of a crash. */
+  #lastLine(): string | undefined {
     const end = fstatSync(this.#log).size;
-    const from = Math.max(start, end - TAIL_BYTES);
-    const bytes = new Uint8Array(end - from);
+    const from = Math.max(this.#logSeen, end - TAIL_BYTES);
+    const bytes = new Uint8Array(Math.max(0, end - from));
     readSync(this.#log, bytes, 0, bytes.length, from);
+    this.#logSeen = end;
     const [text = ""] = new TextDecoder().decode(bytes).split(/^={20,}$/m);
     return text.trim().split("\n").at(-1)?.trim() || undefined;
   }
 
   #trimLog(): void {
-    if (fstatSync(this.#log).size > LOG_BYTES_MAX) ftruncateSync(this.#log, 0);
+    if (fstatSync(this.#log).size <= LOG_BYTES_MAX) return;
+    ftruncateSync(this.#log, 0);
+    this.#logSeen = 0;
   }
 }

@@ -159,7 +159,7 @@ function valuesOf(network: Network, observations: Float32Array): Float64Array[] 
   const rows = Array.from({ length: observations.length / size }, (_, row) =>
     observations.subarray(row * size, (row + 1) * size),
   );
-  const ends = network.layers.flatMap((layer, i) => {
+  const ends = network.layers.flatMap((_, i) => {
     const next = network.layers[i + 1];
     return next?.kind === "activation" ? [] : [i + 1];
   });
