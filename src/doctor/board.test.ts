@@ -16,7 +16,7 @@ const ROWS: readonly Case[] = [
     "the kernel says no version",
     "kernel",
     ["healthy", files({ "/proc/sys/kernel/osrelease": "custom\n" })],
-    { state: "not checked", found: "/proc/sys/kernel/osrelease: it cannot be read" },
+    { state: "not checked", found: "/proc/sys/kernel/osrelease does not say it" },
   ],
   [
     "little memory is left",

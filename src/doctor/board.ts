@@ -6,7 +6,7 @@
  */
 
 import { plain } from "../base/text.ts";
-import { fieldOf, type Machine, MISSING, textOf, whyUnknown } from "./machine.ts";
+import { fieldOf, type Machine, textOf, whyUnknown } from "./machine.ts";
 import { parseRelease } from "./release.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
 
@@ -50,6 +50,9 @@ function checkSoc(machine: Machine): Row {
   const unknown = whyUnknown(machine.bytes(COMPATIBLE));
   if (unknown !== undefined) return notChecked("SoC", `${COMPATIBLE}: ${unknown}`);
   if (soc !== undefined) return fails("SoC", plain(compatible.join(", ")), needed, mend);
+  if (kernelRelease(machine) === undefined) {
+    return notChecked("SoC", "there is no /proc of a running kernel");
+  }
   const processor = fieldOf(machine, "/proc/cpuinfo", "model name");
   const found = processor === undefined ? "" : `: the processor is ${plain(processor)}`;
   return fails("SoC", `no device tree${found}`, needed, mend);
@@ -59,7 +62,7 @@ function checkKernel(machine: Machine): Row {
   const text = kernelRelease(machine);
   const release = parseRelease(text);
   if (text === undefined || release === undefined) {
-    return notChecked("kernel", `${KERNEL_RELEASE}: ${MISSING.unreadable}`);
+    return notChecked("kernel", `${KERNEL_RELEASE} does not say it`);
   }
   if (release.isAtLeast(KERNEL_MIN)) return ok("kernel", plain(text));
   return warning(

@@ -9,7 +9,7 @@
 import { dirname } from "node:path";
 import { plain, shellWord } from "../base/text.ts";
 import { describeAccess, groupName, mayOpen } from "./account.ts";
-import { isDriverBound } from "./driver.ts";
+import { hasDrivers, isDriverBound, NO_DRIVERS } from "./driver.ts";
 import { type FileStat, type Machine, namesLike, textOf, valueOf, whyUnknown } from "./machine.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
 
@@ -50,6 +50,7 @@ function checkNodes(machine: Machine, nodes: readonly DeviceNode[]): Row {
   if (nodes.length === 0) {
     const unknown = whyUnknown(machine.stat(OWN_NODE)) ?? whyUnknown(machine.names(CARDS));
     if (unknown !== undefined) return notChecked("device node", `/dev: ${unknown}`);
+    if (!hasDrivers(machine)) return notChecked("device node", NO_DRIVERS);
     return fails(
       "device node",
       `neither ${OWN_NODE} nor a DRM card of rknpu`,

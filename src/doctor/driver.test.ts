@@ -62,6 +62,12 @@ const ROWS: readonly Case[] = [
     },
   ],
   [
+    "what is looked at is a file system alone",
+    "driver",
+    ["library_missing", access({ ...UNBOUND, "/sys/bus/platform/drivers/rockchip-pinctrl": null })],
+    { state: "not checked", found: "there is no /sys of a running kernel" },
+  ],
+  [
     "only debugfs has the version, and may be read",
     "driver version",
     [

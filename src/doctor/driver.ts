@@ -13,10 +13,11 @@ import { parseRelease } from "./release.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
 
 export const NPU_DEVICE = "fdab0000.npu";
-const DRIVER = "/sys/bus/platform/drivers/RKNPU";
+const DRIVERS = "/sys/bus/platform/drivers";
+const DRIVER = `${DRIVERS}/RKNPU`;
 const NODE_STATUS = "/proc/device-tree/npu@fdab0000/status";
 /** The driver of the mainline kernel (6.18 and later), which librknnrt does not know. */
-const MAINLINE_DRIVER = "/sys/bus/platform/drivers/rocket";
+const MAINLINE_DRIVER = `${DRIVERS}/rocket`;
 const VERSIONS = ["/sys/module/rknpu/version", "/sys/kernel/debug/rknpu/version"] as const;
 /** librknnrt 1.5.2, 1.6.0 and 2.3.0 are reported to run with 0.8.2 and to recommend this. */
 const VERSION_MIN = "0.8.8";
@@ -29,13 +30,21 @@ export function checkDriver({ machine }: Subject): Row[] {
 export const isDriverBound = (machine: Machine): boolean =>
   namesLike(machine, DRIVER, /^[0-9a-f]+\.npu$/).length > 0;
 
+/** Why nothing is said of drivers and devices: a file system that no kernel is running on. */
+export const NO_DRIVERS = "there is no /sys of a running kernel";
+
+export function hasDrivers(machine: Machine): boolean {
+  const reading = machine.stat(DRIVERS);
+  return !("missing" in reading) || reading.missing !== "absent";
+}
+
 function checkBound(machine: Machine): Row {
   if (isDriverBound(machine)) {
     const devices = namesLike(machine, DRIVER, /^[0-9a-f]+\.npu$/).map((name) => plain(name));
     return ok("driver", `rknpu has ${devices.join(", ")}`);
   }
-  const unknown = whyUnknown(machine.names(DRIVER));
-  if (unknown !== undefined) return notChecked("driver", `${DRIVER}: ${unknown}`);
+  const unknown = hasDrivers(machine) ? whyUnknown(machine.names(DRIVER)) : NO_DRIVERS;
+  if (unknown !== undefined) return notChecked("driver", unknown);
   const needed = "Rockchip's driver rknpu, bound to the NPU";
   if (namesLike(machine, MAINLINE_DRIVER, /\.npu$/).length > 0) {
     const found = "the mainline driver rocket has the NPU, which librknnrt cannot use";

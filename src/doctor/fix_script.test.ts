@@ -3,6 +3,7 @@ import { diagnosisOf } from "./diagnosis_fixture.ts";
 import type { Diagnosis } from "./doctor.ts";
 import { renderFixScript } from "./fix_script.ts";
 import { golden, MACHINES } from "./machine_fixture.ts";
+import { fails, type Row, type Step } from "./row.ts";
 
 /** The steps of a script by their headings, as bash accepts it. */
 function stepsOf(script: string): string[] {
@@ -29,19 +30,21 @@ test("renderFixScript() has the steps that each machine calls for", async () => 
   });
 });
 
+const brokenRow = (step?: Step): Row =>
+  fails(step ?? "clock", "", "", "sudo timedatectl set-ntp true", step);
+
 const EVERYTHING: Diagnosis = {
   place: "this machine",
   board: "Radxa ROCK 5B, Ubuntu 22.04.3 LTS, kernel 5.10.160",
   user: "lite3",
-  counts: { ok: 0, warning: 2, fails: 3, "not checked": 0 },
-  rows: (["driver", "library", "permission", "speed", undefined] as const).map((step) => ({
-    check: step ?? "clock",
-    state: "fails",
-    found: "",
-    needed: "",
-    mend: "sudo timedatectl set-ntp true",
-    ...(step && { step }),
-  })),
+  counts: { ok: 0, warning: 0, fails: 5, "not checked": 0 },
+  rows: [
+    brokenRow("driver"),
+    brokenRow("library"),
+    brokenRow("permission"),
+    brokenRow("speed"),
+    brokenRow(),
+  ],
 };
 
 test("renderFixScript() prints all steps in the order in which they work", () => {

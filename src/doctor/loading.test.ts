@@ -17,12 +17,12 @@ async function loadingRow(faults: Record<string, string> = {}): Promise<Row | un
   return (json.rows as Row[]).find(({ check }) => check === "loading");
 }
 
-testWith("cc")("the library loads the model, and the double is called that", async () => {
+testWith("cc")("the library runs the model, and the double is called that", async () => {
   expect(await loadingRow()).toEqual({
     check: "loading",
     state: "warning",
     found: expect.stringMatching(
-      /^librknnrt .+ with driver .+ takes the model: the test double, no NPU$/,
+      /^librknnrt .+ with driver .+ runs the model: the test double, no NPU$/,
     ),
     needed: "Rockchip's library",
     mend: "leave it out",
@@ -30,11 +30,19 @@ testWith("cc")("the library loads the model, and the double is called that", asy
 });
 
 testWith("cc")("a library that crashes ends a process of its own, and is a row", async () => {
-  expect(await loadingRow({ LITE3RL_DOUBLE_CRASH_ON_INIT: "1" })).toEqual({
+  expect(await loadingRow({ LITE3RL_DOUBLE_CRASH_AT: "1" })).toEqual({
     check: "loading",
     state: "fails",
     found: expect.stringContaining("the process of the NPU library was ended by SIG"),
-    needed: "a library that takes the model, for the user who runs the doctor",
+    needed: "a library that runs the model, for the user who runs the doctor",
     mend: "RKNN_LOG_LEVEL=4 shows its own words",
+  });
+});
+
+testWith("cc")("a library without a device says so", async () => {
+  const row = await loadingRow({ LITE3RL_DOUBLE_NO_DEVICE: "1" });
+  expect({ state: row?.state, found: row?.found }).toEqual({
+    state: "fails",
+    found: expect.stringContaining("The NPU library's rknn_init gave -1 (FAIL)"),
   });
 });

@@ -1,6 +1,6 @@
 /**
- * The one check that runs something: the library loads the model, on the live machine, in a
- * process of its own with a time limit, since it may crash or hang.
+ * The one check that runs something: on the live machine the library loads the model and runs it
+ * once, in a process of its own with a time limit, since it may crash or hang.
  */
 
 import { Lite3Error } from "../base/errors.ts";
@@ -33,8 +33,11 @@ export async function checkLoading({ machine, libraries, model }: Subject): Prom
       io: "float",
       loadLimitMs: LIMIT_MS,
     });
+    const observation = new Float32Array(backend.observationSize);
+    const action = new Float32Array(backend.actionSize);
+    await backend.infer(observation, action, backend.createState(), 1);
     const { api, driver } = backend.versions;
-    const found = plain(`librknnrt ${api} with driver ${driver} takes the model`);
+    const found = plain(`librknnrt ${api} with driver ${driver} runs the model`);
     if (backend.arithmetic === "npu") return ok(CHECK, found);
     return warning(
       CHECK,
@@ -44,7 +47,7 @@ export async function checkLoading({ machine, libraries, model }: Subject): Prom
     );
   } catch (error) {
     if (!(error instanceof Lite3Error)) throw error;
-    const needed = "a library that takes the model, for the user who runs the doctor";
+    const needed = "a library that runs the model, for the user who runs the doctor";
     return fails(CHECK, plain(error.message, 400), needed, "RKNN_LOG_LEVEL=4 shows its own words");
   }
 }

@@ -23,7 +23,7 @@ const ROWS: readonly Case[] = [
       state: "fails",
       found: "/run/systemd 0755 root:root",
       needed: SOCKET_PLACE,
-      mend: "sudo install -d -m 0750 -o lite3 /run/systemd",
+      mend: "sudo install -d -m 0750 -o lite3 /run/lite3rl, and --socket /run/lite3rl/policy.sock",
     },
   ],
   [

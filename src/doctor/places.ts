@@ -10,6 +10,8 @@ import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts
 
 /** The blueprint's directory for many models. */
 export const STORE = "/opt/models";
+/** A directory for the socket alone. */
+const PRIVATE = "/run/lite3rl";
 /** Touched by systemd-timesyncd once it has the time. */
 const SYNCHRONISED = "/run/systemd/timesync/synchronized";
 /** Before this program was written: a board without a battery begins in 1970 or at its image. */
@@ -24,18 +26,18 @@ function checkSocket({ machine, account, socket }: Subject): Row {
   const reading = machine.stat(directory);
   const needed = "a directory in which the service's user may make its socket";
   const owner = shellWord(account?.name ?? "NAME");
-  const make = `sudo install -d -m 0750 -o ${owner} ${shellWord(directory)}`;
+  const make = (place: string): string => `sudo install -d -m 0750 -o ${owner} ${shellWord(place)}`;
   if ("missing" in reading) {
     const found = `${plain(directory)}: ${MISSING[reading.missing]}`;
     return reading.missing === "absent"
-      ? fails("socket", found, needed, make)
+      ? fails("socket", found, needed, make(directory))
       : notChecked("socket", found);
   }
   const found = `${plain(directory)} ${plain(describeAccess(machine, reading.value))}`;
-  if (reading.value.kind !== "directory")
-    return fails("socket", found, needed, "--socket elsewhere");
+  const elsewhere = `${make(PRIVATE)}, and --socket ${PRIVATE}/policy.sock`;
+  if (reading.value.kind !== "directory") return fails("socket", found, needed, elsewhere);
   if (account === undefined) return notChecked("socket", "there is no user to check it for");
-  if (!mayCreateIn(machine, directory, account)) return fails("socket", found, needed, make);
+  if (!mayCreateIn(machine, directory, account)) return fails("socket", found, needed, elsewhere);
   // In a directory for all, such as /tmp, what another user left cannot be taken over.
   const left = [socket, `${socket}.lock`].find((path) => {
     const stat = valueOf(machine.stat(path));
