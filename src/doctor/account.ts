@@ -8,6 +8,9 @@ import { type FileStat, type Machine, textOf, valueOf } from "./machine.ts";
 export const PASSWD = "/etc/passwd";
 export const GROUP = "/etc/group";
 
+/** Names as useradd allows them; others are not shown, and never part of a command. */
+export const NAME = /^[\w.][\w.@-]*\$?$/;
+
 export interface Account {
   readonly name: string;
   readonly uid: number;
@@ -20,8 +23,8 @@ export function accountOf(machine: Machine, who: string | number): Account | und
   const fields = records(machine, PASSWD).find(
     ([name, , uid]) => name === who || Number(uid) === who,
   );
-  if (fields === undefined) return undefined;
-  const [name = "", , uid, gid] = fields;
+  const [name = "", , uid, gid] = fields ?? [];
+  if (!NAME.test(name)) return undefined;
   const joined = records(machine, GROUP)
     .filter(([, , , members = ""]) => members.split(",").includes(name))
     .map(([, , id]) => Number(id));
@@ -35,13 +38,18 @@ function records(machine: Machine, path: string): string[][] {
 }
 
 export function groupName(machine: Machine, gid: number): string {
-  return records(machine, GROUP).find(([, , id]) => Number(id) === gid)?.[0] ?? String(gid);
+  return nameOf(machine, GROUP, gid);
 }
 
 /** `0660 root:video`. */
 export function describeAccess(machine: Machine, { mode, uid, gid }: FileStat): string {
-  const owner = records(machine, PASSWD).find(([, , id]) => Number(id) === uid)?.[0] ?? uid;
+  const owner = nameOf(machine, PASSWD, uid);
   return `${mode.toString(8).padStart(4, "0")} ${owner}:${groupName(machine, gid)}`;
+}
+
+function nameOf(machine: Machine, path: string, id: number): string {
+  const name = records(machine, path).find(([, , other]) => Number(other) === id)?.[0] ?? "";
+  return NAME.test(name) ? name : String(id);
 }
 
 /** `rwx` bits as in a mode: 4 reads, 2 writes, 1 passes through a directory. */

@@ -43,18 +43,18 @@ function checkSoc(machine: Machine): Row {
   // From the board to the SoC, as the Devicetree Specification has it (2.3.1).
   const soc = compatible.at(-1);
   if (soc !== undefined && /^rockchip,rk3588[a-z]?$/.test(soc)) {
-    return ok("SoC", plain(compatible.join(", ")));
+    return ok("SoC", compatible.join(", "));
   }
   const needed = "an RK3588 or RK3588S: the NPU of the Lite3's board";
   const mend = "run the .rknn on that board; lite3rl serve runs the .onnx on any machine";
   const unknown = whyUnknown(machine.bytes(COMPATIBLE));
   if (unknown !== undefined) return notChecked("SoC", `${COMPATIBLE}: ${unknown}`);
-  if (soc !== undefined) return fails("SoC", plain(compatible.join(", ")), needed, mend);
+  if (soc !== undefined) return fails("SoC", compatible.join(", "), needed, mend);
   if (kernelRelease(machine) === undefined) {
     return notChecked("SoC", "there is no /proc of a running kernel");
   }
   const processor = fieldOf(machine, "/proc/cpuinfo", "model name");
-  const found = processor === undefined ? "" : `: the processor is ${plain(processor)}`;
+  const found = processor === undefined ? "" : `: the processor is ${processor}`;
   return fails("SoC", `no device tree${found}`, needed, mend);
 }
 
@@ -64,13 +64,8 @@ function checkKernel(machine: Machine): Row {
   if (text === undefined || release === undefined) {
     return notChecked("kernel", `${KERNEL_RELEASE} does not say it`);
   }
-  if (release.isAtLeast(KERNEL_MIN)) return ok("kernel", plain(text));
-  return warning(
-    "kernel",
-    plain(text),
-    "5.10 or later",
-    "install the vendor's 5.10 image or later",
-  );
+  if (release.isAtLeast(KERNEL_MIN)) return ok("kernel", text);
+  return warning("kernel", text, "5.10 or later", "install the vendor's 5.10 image or later");
 }
 
 function checkMemory(machine: Machine): Row {

@@ -11,6 +11,7 @@ import { version } from "../../package.json" with { type: "json" };
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
+import { NAME } from "./account.ts";
 import { FILE_KINDS, type Machine, type Missing, MISSING, type Reading } from "./machine.ts";
 
 export const INDEX = "capture.json";
@@ -44,7 +45,7 @@ export const CaptureIndex = v.strictObject({
   /** Of the doctor that made it. */
   version: v.string(),
   /** Who ran it. */
-  user: v.optional(v.string()),
+  user: v.optional(v.pipe(v.string(), v.regex(NAME))),
   /** What a path that is not listed is: a capture knows nothing of it. */
   unlisted: v.optional(missing, "not captured"),
   paths: v.record(v.string(), PathRecord),

@@ -77,6 +77,7 @@ describe("lite3rl doctor refuses, and writes nothing,", () => {
     [["--root", "/", "--capture", nothing], 2, "--capture takes this machine, leave --root out"],
     [["--capture", directory], 2, `Cannot write "${directory}": it is a directory, name a file`],
     [["--socket", "a.sock"], 2, '--socket needs an absolute path, got "a.sock"'],
+    [["--user", "a b"], 2, '--user needs a user\'s name, got "a b"'],
     [["--librknnrt", "x.so"], 2, '--librknnrt needs an absolute path, got "x.so"'],
   ];
   for (const [args, status, message] of cases) {

@@ -11,6 +11,7 @@ import { checkOutput, writeFileAtomic } from "../base/files.ts";
 import { notice } from "../base/log.ts";
 import { plural } from "../base/text.ts";
 import { defineCommand, pathValue, switchValue, textValue } from "../cli/command.ts";
+import { NAME } from "./account.ts";
 import { openCaptured } from "./captured.ts";
 import { describeAllowed, recordMachine } from "./capture.ts";
 import { diagnose, SOCKET } from "./doctor.ts";
@@ -38,7 +39,7 @@ export default defineCommand({
     user: {
       value: "<name>",
       help: "Who runs the service (default: who runs the doctor)",
-      schema: v.optional(textValue("a user's name")),
+      schema: v.optional(userName()),
     },
     librknnrt: {
       value: "<file>",
@@ -93,6 +94,13 @@ export default defineCommand({
     };
   },
 });
+
+function userName(): v.GenericSchema<unknown, string> {
+  return v.pipe(
+    textValue("a user's name"),
+    v.regex(NAME, (issue) => `needs a user's name, got ${quote(issue.input)}`),
+  );
+}
 
 function absolutePath(): v.GenericSchema<unknown, string> {
   return v.pipe(

@@ -7,7 +7,7 @@
  */
 
 import { dirname } from "node:path";
-import { plain, shellWord } from "../base/text.ts";
+import { shellWord } from "../base/text.ts";
 import { describeAccess, groupName, mayOpen } from "./account.ts";
 import { hasDrivers, isDriverBound, NO_DRIVERS } from "./driver.ts";
 import { type FileStat, type Machine, namesLike, textOf, valueOf, whyUnknown } from "./machine.ts";
@@ -59,7 +59,7 @@ function checkNodes(machine: Machine, nodes: readonly DeviceNode[]): Row {
     );
   }
   const texts = nodes.map(({ path, stat }) => `${path} ${describeAccess(machine, stat)}`);
-  return ok("device node", plain(texts.join(", ")));
+  return ok("device node", texts.join(", "));
 }
 
 function checkUser({ machine, userName, account }: Subject): Row {
@@ -69,14 +69,14 @@ function checkUser({ machine, userName, account }: Subject): Row {
   if (account === undefined) {
     return fails(
       "user",
-      `${plain(userName)} is not in /etc/passwd`,
+      `${userName} is not in /etc/passwd`,
       "the user who runs the service",
       `sudo useradd --system --shell /usr/sbin/nologin ${shellWord(userName)}`,
       "permission",
     );
   }
   const groups = account.gids.map((gid) => groupName(machine, gid)).join(", ");
-  const found = plain(`${account.name}, in ${groups}`);
+  const found = `${account.name}, in ${groups}`;
   if (account.uid !== 0) return ok("user", found);
   const needed = "a user without rights of its own: the service needs none";
   return warning("user", found, needed, "lite3rl doctor --user NAME", "permission");
@@ -85,12 +85,12 @@ function checkUser({ machine, userName, account }: Subject): Row {
 function checkPermission({ machine, account }: Subject, nodes: readonly DeviceNode[]): Row {
   if (account === undefined) return notChecked("permission", "there is no user to check it for");
   if (nodes.length === 0) return notChecked("permission", "there is no device node");
-  const name = plain(account.name);
+  const { name } = account;
   const open = nodes.find(({ path }) => mayOpen(machine, path, account));
-  if (open !== undefined) return ok("permission", `${name} may open ${plain(open.path)}`);
+  if (open !== undefined) return ok("permission", `${name} may open ${open.path}`);
   const [{ path, stat }] = nodes as [DeviceNode, ...DeviceNode[]];
   const group = groupName(machine, stat.gid);
-  const found = `${name} may not open ${plain(path)} (${plain(describeAccess(machine, stat))})`;
+  const found = `${name} may not open ${path} (${describeAccess(machine, stat)})`;
   const needed = "reading and writing for the service's user";
   const isForGroup = (stat.mode & 0o060) === 0o060 && stat.gid !== 0;
   if (isForGroup && account.gids.includes(stat.gid)) {

@@ -6,7 +6,6 @@
  * /sys/module, also where the driver is built in, and in debugfs for root alone.
  */
 
-import { plain } from "../base/text.ts";
 import { kernelRelease } from "./board.ts";
 import { type Machine, namesLike, textOf, valueOf, whyUnknown } from "./machine.ts";
 import { parseRelease } from "./release.ts";
@@ -40,7 +39,7 @@ export function hasDrivers(machine: Machine): boolean {
 
 function checkBound(machine: Machine): Row {
   if (isDriverBound(machine)) {
-    const devices = namesLike(machine, DRIVER, /^[0-9a-f]+\.npu$/).map((name) => plain(name));
+    const devices = namesLike(machine, DRIVER, /^[0-9a-f]+\.npu$/);
     return ok("driver", `rknpu has ${devices.join(", ")}`);
   }
   const unknown = hasDrivers(machine) ? whyUnknown(machine.names(DRIVER)) : NO_DRIVERS;

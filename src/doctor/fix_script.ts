@@ -42,7 +42,8 @@ fi
 
 const INSTALL_LIBRARY = `
 # Library: LIBRKNNRT=/path/to/librknnrt.so takes a file of yours, such as the one that came with
-# the toolkit that converted the model; otherwise the vendor's ${LIBRARY.version} is downloaded and checked.
+# the toolkit that converted the model; otherwise the vendor's ${LIBRARY.version} is downloaded
+# and checked.
 file="\${LIBRKNNRT:-}"
 if [ -z "$file" ]; then
   scratch="$(mktemp -d)"
@@ -50,7 +51,8 @@ if [ -z "$file" ]; then
   file="$scratch/librknnrt.so"
   curl --fail --location --silent --show-error --output "$file" \\
     ${LIBRARY.url}
-  object="$({ printf 'blob %s\\0' "$(stat -c %s "$file")"; cat "$file"; } | sha1sum | cut -d ' ' -f 1)"
+  object="$({ printf 'blob %s\\0' "$(stat -c %s "$file")"; cat "$file"; } |
+    sha1sum | cut -d ' ' -f 1)"
   if [ "$object" != ${LIBRARY.gitObject} ]; then
     echo "library: the download is not librknnrt ${LIBRARY.version}" >&2
     exit 1

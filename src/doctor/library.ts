@@ -6,7 +6,7 @@
 import { OPTIONAL_SYMBOLS, REQUIRED_SYMBOLS } from "../../ffi/rknn_api.ts";
 import { LIBRARY_DIRECTORIES, LIBRARY_NAME } from "../../ffi/rknn_library.ts";
 import { FormatError } from "../base/errors.ts";
-import { plain, shellWord } from "../base/text.ts";
+import { shellWord } from "../base/text.ts";
 import { type ElfLibrary, parseElf } from "../formats/elf.ts";
 import { type Machine, MISSING, type Reading, valueOf, whyUnknown } from "./machine.ts";
 import { parseRelease, type Release } from "./release.ts";
@@ -91,10 +91,10 @@ function checkFile(library: FoundLibrary, others: readonly FoundLibrary[]): Row 
   const { path, version, content } = library;
   const needed = `Rockchip's ${LIBRARY_NAME} for aarch64`;
   const mend = "lite3rl doctor --fix prints how to install it";
-  const found = `${plain(path)}, ${version === undefined ? "of unknown version" : version.text}`;
-  if ("unknown" in content) return notChecked("library", `${plain(path)}: ${content.unknown}`);
+  const found = `${path}, ${version === undefined ? "of unknown version" : version.text}`;
+  if ("unknown" in content) return notChecked("library", `${path}: ${content.unknown}`);
   if ("problem" in content) {
-    const problem = `${plain(path)}: ${plain(content.problem)}`;
+    const problem = `${path}: ${content.problem}`;
     return fails("library", problem, needed, mend, "library");
   }
   if (content.machine !== "aarch64") {
@@ -108,7 +108,7 @@ function checkFile(library: FoundLibrary, others: readonly FoundLibrary[]): Row 
   const texts = different.map((other) => `${other.path} ${other.version?.text ?? "unknown"}`);
   return warning(
     "library",
-    `${found}; also ${plain(texts.join(", "))}`,
+    `${found}; also ${texts.join(", ")}`,
     "one library, lest another program loads the other",
     setAside([library, ...different]),
   );
@@ -156,7 +156,7 @@ function checkNeeds(machine: Machine, { needed, versionsNeeded }: ElfLibrary): R
   if (lacking.length > 0) {
     return fails(
       "C libraries",
-      `it needs ${plain(lacking.join(", "))}, which is not there`,
+      `it needs ${lacking.join(", ")}, which is not there`,
       "a system as new as the library: Ubuntu 20.04 or 22.04",
       "sudo apt-get install libc6 libstdc++6, or install a librknnrt for this system",
     );
@@ -164,9 +164,9 @@ function checkNeeds(machine: Machine, { needed, versionsNeeded }: ElfLibrary): R
   const unread = systems.flatMap(({ file, system }) =>
     "missing" in system ? [`${file}: ${MISSING[system.missing]}`] : [],
   );
-  if (unread.length > 0) return notChecked("C libraries", plain(unread.join(", ")));
+  if (unread.length > 0) return notChecked("C libraries", unread.join(", "));
   const newest = newestVersions(systems.flatMap(({ system }) => valueOf(system) ?? []));
-  return ok("C libraries", `${plain(newest.join(", "))}: all that it needs`);
+  return ok("C libraries", `${newest.join(", ")}: all that it needs`);
 }
 
 /** The versions that a library of the system defines, for the machine of the board. */

@@ -4,7 +4,6 @@
  */
 
 import { Lite3Error } from "../base/errors.ts";
-import { plain } from "../base/text.ts";
 import { openIsolated } from "../runtime/isolated.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
 
@@ -37,7 +36,7 @@ export async function checkLoading({ machine, libraries, model }: Subject): Prom
     const action = new Float32Array(backend.actionSize);
     await backend.infer(observation, action, backend.createState(), 1);
     const { api, driver } = backend.versions;
-    const found = plain(`librknnrt ${api} with driver ${driver} runs the model`);
+    const found = `librknnrt ${api} with driver ${driver} runs the model`;
     if (backend.arithmetic === "npu") return ok(CHECK, found);
     return warning(
       CHECK,
@@ -48,6 +47,6 @@ export async function checkLoading({ machine, libraries, model }: Subject): Prom
   } catch (error) {
     if (!(error instanceof Lite3Error)) throw error;
     const needed = "a library that runs the model, for the user who runs the doctor";
-    return fails(CHECK, plain(error.message, 400), needed, "RKNN_LOG_LEVEL=4 shows its own words");
+    return fails(CHECK, error.message, needed, "RKNN_LOG_LEVEL=4 shows its own words");
   }
 }

@@ -2,7 +2,7 @@
  * The model against everything that has to run it: SoC, library, and the toolkit that made it.
  */
 
-import { plain, shapeText } from "../base/text.ts";
+import { shapeText } from "../base/text.ts";
 import type { RknnFile } from "../formats/rknn.ts";
 import { parseRelease, type Release } from "./release.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
@@ -29,7 +29,7 @@ export function checkModel({ model, libraries }: Subject): Row[] {
     return [
       fails(
         "model",
-        plain(`${path}: ${content.problem}`),
+        `${path}: ${content.problem}`,
         "a .rknn for the rk3588",
         "lite3rl convert policy.onnx --output policy.rknn",
       ),
@@ -44,10 +44,8 @@ function checkFile(path: string, { document, inputs, outputs }: RknnFile): Row {
   const [from, to] = [inputs, outputs].map((tensors) =>
     tensors.map(({ name, shape }) => `${name} ${shapeText(shape)}`).join(", "),
   );
-  const found = plain(
-    `${path}, for ${platforms.join(", ")}, by toolkit ${document.version}, ${from} → ${to}`,
-    200,
-  );
+  const made = `for ${platforms.join(", ")}, by toolkit ${document.version}`;
+  const found = `${path}, ${made}, ${from} → ${to}`;
   if (platforms.includes(TARGET)) return ok("model", found);
   return fails(
     "model",

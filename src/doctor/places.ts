@@ -3,7 +3,7 @@
  */
 
 import { dirname } from "node:path";
-import { plain, shellWord } from "../base/text.ts";
+import { shellWord } from "../base/text.ts";
 import { describeAccess, mayCreateIn, mayEnter, mayOpen } from "./account.ts";
 import { type Machine, MISSING, textOf, valueOf } from "./machine.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
@@ -28,12 +28,12 @@ function checkSocket({ machine, account, socket }: Subject): Row {
   const owner = shellWord(account?.name ?? "NAME");
   const make = (place: string): string => `sudo install -d -m 0750 -o ${owner} ${shellWord(place)}`;
   if ("missing" in reading) {
-    const found = `${plain(directory)}: ${MISSING[reading.missing]}`;
+    const found = `${directory}: ${MISSING[reading.missing]}`;
     return reading.missing === "absent"
       ? fails("socket", found, needed, make(directory))
       : notChecked("socket", found);
   }
-  const found = `${plain(directory)} ${plain(describeAccess(machine, reading.value))}`;
+  const found = `${directory} ${describeAccess(machine, reading.value)}`;
   const elsewhere = `${make(PRIVATE)}, and --socket ${PRIVATE}/policy.sock`;
   if (reading.value.kind !== "directory") return fails("socket", found, needed, elsewhere);
   if (account === undefined) return notChecked("socket", "there is no user to check it for");
@@ -43,12 +43,12 @@ function checkSocket({ machine, account, socket }: Subject): Row {
     const stat = valueOf(machine.stat(path));
     return stat !== undefined && !mayOpen(machine, path, account);
   });
-  if (left === undefined) return ok("socket", `${plain(socket)}, in ${found}`);
+  if (left === undefined) return ok("socket", `${socket}, in ${found}`);
   const stat = valueOf(machine.stat(left));
-  const whose = stat === undefined ? "" : ` ${plain(describeAccess(machine, stat))}`;
+  const whose = stat === undefined ? "" : ` ${describeAccess(machine, stat)}`;
   return fails(
     "socket",
-    `${plain(left)}${whose} is another user's`,
+    `${left}${whose} is another user's`,
     "a free path",
     `sudo rm ${shellWord(left)}`,
   );
@@ -59,7 +59,7 @@ function checkStore({ machine, account }: Subject): Row {
   if ("missing" in reading) {
     return notChecked("model store", `${STORE}: ${MISSING[reading.missing]}; --model needs none`);
   }
-  const found = `${STORE} ${plain(describeAccess(machine, reading.value))}`;
+  const found = `${STORE} ${describeAccess(machine, reading.value)}`;
   if (account === undefined) return notChecked("model store", `${found}; there is no user`);
   if (reading.value.kind === "directory" && mayEnter(machine, STORE, account)) {
     return ok("model store", found);

@@ -2,6 +2,7 @@
  * One row of the doctor's table, and what all checks are given.
  */
 
+import { plain } from "../base/text.ts";
 import type { RknnFile } from "../formats/rknn.ts";
 import type { Account } from "./account.ts";
 import type { FoundLibrary } from "./library.ts";
@@ -50,19 +51,23 @@ export interface Subject {
   readonly socket: string;
 }
 
+/**
+ * What a machine says comes to the terminal as one line of plain characters, and is cut where it
+ * is longer than any sound text of it.
+ */
+const shown = (found: string): string => plain(found, 400);
+
 export const ok = (check: string, found: string): Row => ({
   check,
   state: "ok",
-  found,
+  found: shown(found),
   needed: "",
   mend: "",
 });
 
 export const notChecked = (check: string, found: string, mend = ""): Row => ({
-  check,
+  ...ok(check, found),
   state: "not checked",
-  found,
-  needed: "",
   mend,
 });
 
@@ -72,7 +77,7 @@ export const warning = (
   needed: string,
   mend: string,
   step?: Step,
-): Row => ({ check, state: "warning", found, needed, mend, ...(step && { step }) });
+): Row => ({ ...ok(check, found), state: "warning", needed, mend, ...(step && { step }) });
 
 export const fails = (
   check: string,

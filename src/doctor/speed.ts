@@ -6,7 +6,6 @@
  * and 6 (fast), devfreq `fdab0000.npu` and `dmc` (memory). Its own device tree throttles at 85 °C.
  */
 
-import { plain } from "../base/text.ts";
 import { NPU_DEVICE } from "./driver.ts";
 import { type Machine, namesLike, numberOf, textOf } from "./machine.ts";
 import { notChecked, ok, type Row, type Subject, warning } from "./row.ts";
@@ -79,7 +78,7 @@ const inMhz = (value: number | undefined, unit: number): number | undefined =>
 
 function checkClocks(check: string, clocks: readonly Clock[], place: string): Row {
   if (clocks.length === 0) return notChecked(check, `there is no ${place}`);
-  const found = plain(clocks.map(describeClock).join(", "));
+  const found = clocks.map(describeClock).join(", ");
   const slow = clocks.filter(isSlow);
   if (slow.length === 0) return ok(check, found);
   return warning(
@@ -112,10 +111,7 @@ function checkTemperature(machine: Machine): Row {
     return name === undefined || value === undefined ? [] : [{ name, celsius: value / 1000 }];
   });
   if (zones.length === 0) return notChecked("temperature", "there is no thermal zone to read");
-  const found = plain(
-    zones.map(({ name, celsius }) => `${name} ${celsius.toFixed(0)} °C`).join(", "),
-    200,
-  );
+  const found = zones.map(({ name, celsius }) => `${name} ${celsius.toFixed(0)} °C`).join(", ");
   if (zones.every(({ celsius }) => celsius < HOT_CELSIUS)) return ok("temperature", found);
   const needed = `below ${HOT_CELSIUS} °C, where the clocks are lowered`;
   return warning("temperature", found, needed, "cool the board before anything is measured");
@@ -127,7 +123,7 @@ function checkPower(machine: Machine): Row {
     const name = textOf(machine, `${HWMON}/${place}/name`) ?? place;
     return inputs.map((input) => `${name} ${input}`);
   });
-  if (sensors.length > 0) return ok("power sensor", plain(sensors.join(", ")));
+  if (sensors.length > 0) return ok("power sensor", sensors.join(", "));
   return notChecked(
     "power sensor",
     "hwmon has none, as on most boards: power needs a meter of its own",
