@@ -34,8 +34,8 @@ else
   exit 1
 fi
 if ! ls -d /sys/bus/platform/drivers/RKNPU/*.npu >/dev/null 2>&1; then
-  echo "driver: rknpu has no NPU. Enable the NPU in the device tree (the board's overlay), or see" >&2
-  echo "dmesg | grep -i rknpu, start again, and run this script again" >&2
+  echo "driver: rknpu has no NPU. Enable it in the device tree (the board's overlay), or see" >&2
+  echo "dmesg | grep -i rknpu; then start again, and run this script again" >&2
   exit 1
 fi
 `;
