@@ -78,10 +78,33 @@ const ROWS: readonly Case[] = [
     ],
     {
       state: "fails",
-      found: "it needs GLIBC_2.38 of libc.so.6, libgcc_s.so.1, which is not there",
+      found: "it needs GLIBC_2.38 of libc.so.6, which this system's does not have",
       needed: "a system as new as the library: Ubuntu 20.04 or 22.04",
       mend: "sudo apt-get install libc6 libstdc++6, or install a librknnrt for this system",
     },
+  ],
+  [
+    "a library that it needs is not where such are",
+    "C libraries",
+    ["healthy", library({ needs: { "libgcc_s.so.1": ["GCC_3.0"] } })],
+    {
+      state: "warning",
+      found: "it needs libgcc_s.so.1, in none of the usual directories",
+      needed: "them in /lib/aarch64-linux-gnu",
+      mend: "sudo apt-get install libc6 libstdc++6, or install a librknnrt for this system",
+    },
+  ],
+  [
+    "a library that it needs may not be read",
+    "C libraries",
+    [
+      "healthy",
+      {
+        files: { "/lib/aarch64-linux-gnu/libstdc++.so.6": "denied" },
+        libraries: { "/lib/aarch64-linux-gnu/libstdc++.so.6": null },
+      },
+    ],
+    { state: "not checked", found: "libstdc++.so.6: no permission to read it" },
   ],
 ];
 

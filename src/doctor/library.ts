@@ -144,30 +144,40 @@ function checkSymbols({ symbols }: ElfLibrary): Row {
   return ok("symbols", `all ${required.length} that are called${without}`);
 }
 
-/** Every version that the library asks of another is held against what that one defines. */
+/**
+ * Every version that the library asks of another is held against what that one defines. One that
+ * is in none of the usual directories may still be where /etc/ld.so.conf points.
+ */
 function checkNeeds(machine: Machine, { needed, versionsNeeded }: ElfLibrary): Row {
+  const check = "C libraries";
   const systems = needed.map((file) => ({ file, system: findSystemLibrary(machine, file) }));
-  const lacking = systems.flatMap(({ file, system }) => {
-    if ("missing" in system) return system.missing === "absent" ? [file] : [];
-    return versionsNeeded
-      .filter((wanted) => wanted.file === file && !system.value.includes(wanted.version))
-      .map(({ version }) => `${version} of ${file}`);
-  });
-  if (lacking.length > 0) {
-    return fails(
-      "C libraries",
-      `it needs ${lacking.join(", ")}, which is not there`,
-      "a system as new as the library: Ubuntu 20.04 or 22.04",
-      "sudo apt-get install libc6 libstdc++6, or install a librknnrt for this system",
-    );
-  }
-  const unread = systems.flatMap(({ file, system }) =>
-    "missing" in system ? [`${file}: ${MISSING[system.missing]}`] : [],
+  const mend = "sudo apt-get install libc6 libstdc++6, or install a librknnrt for this system";
+  const lacking = systems.flatMap(({ file, system }) =>
+    versionsNeeded
+      .filter((wanted) => wanted.file === file)
+      .filter(({ version }) => valueOf(system)?.includes(version) === false)
+      .map(({ version }) => `${version} of ${file}`),
   );
-  if (unread.length > 0) return notChecked("C libraries", unread.join(", "));
+  if (lacking.length > 0) {
+    const found = `it needs ${lacking.join(", ")}, which this system's does not have`;
+    return fails(check, found, "a system as new as the library: Ubuntu 20.04 or 22.04", mend);
+  }
+  const absent = systems.filter(({ system }) => isAbsent(system)).map(({ file }) => file);
+  if (absent.length > 0) {
+    const found = `it needs ${absent.join(", ")}, in none of the usual directories`;
+    return warning(check, found, `them in ${SYSTEM_DIRECTORIES[0]}`, mend);
+  }
+  const unread = systems.flatMap(({ file, system }) => {
+    const unknown = whyUnknown(system);
+    return unknown === undefined ? [] : [`${file}: ${unknown}`];
+  });
+  if (unread.length > 0) return notChecked(check, unread.join(", "));
   const newest = newestVersions(systems.flatMap(({ system }) => valueOf(system) ?? []));
-  return ok("C libraries", `${newest.join(", ")}: all that it needs`);
+  return ok(check, `${newest.join(", ")}: all that it needs`);
 }
+
+const isAbsent = (reading: Reading<unknown>): boolean =>
+  "missing" in reading && reading.missing === "absent";
 
 /** The versions that a library of the system defines, for the machine of the board. */
 function findSystemLibrary(machine: Machine, file: string): Reading<readonly string[]> {
