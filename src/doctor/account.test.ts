@@ -14,6 +14,7 @@ function machineWith(node: FileStat, user?: string): Machine {
     place: "a test",
     isLive: false,
     user,
+    opensFor: user,
     stat: (path) => ({ value: path === "/node" ? node : directory }),
     names: () => ({ missing: "absent" }),
     bytes(path) {

@@ -79,7 +79,7 @@ function mayReach(machine: Machine, path: string, account: Account): boolean {
 export function mayOpen(machine: Machine, path: string, account: Account): boolean {
   const stat = valueOf(machine.stat(path));
   if (stat === undefined) return false;
-  if (account.name === machine.user) return stat.opens;
+  if (account.name === machine.opensFor) return stat.opens;
   return mayUse(stat, account, READ_WRITE) && mayReach(machine, path, account);
 }
 

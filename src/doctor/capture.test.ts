@@ -19,9 +19,13 @@ async function open(path: string): Promise<Machine> {
   return machine;
 }
 
-const ask = async (machine: Machine, model: string): Promise<Omit<Diagnosis, "place">> => {
+const ask = async (
+  machine: Machine,
+  model: string,
+  user?: string,
+): Promise<Omit<Diagnosis, "place">> => {
   const { place: _, ...rest } = await diagnose(machine, {
-    user: undefined,
+    user,
     library: undefined,
     socket: SOCKET,
     model,
@@ -30,10 +34,10 @@ const ask = async (machine: Machine, model: string): Promise<Omit<Diagnosis, "pl
 };
 
 /** Captures a machine of the fixtures as the doctor would on the board. */
-async function captureOf(name: (typeof MACHINES)[number]) {
+async function captureOf(name: (typeof MACHINES)[number], user?: string) {
   const { capture, model } = await writeMachine(directory, name);
   const recorder = recordMachine(await open(capture), [SOCKET, `${SOCKET}.lock`]);
-  const diagnosis = await ask(recorder.machine, model);
+  const diagnosis = await ask(recorder.machine, model, user);
   const bytes = await recorder.encode(diagnosis.user);
   const path = join(directory, `${name}.tar`);
   writeFileSync(path, bytes);
@@ -47,6 +51,14 @@ describe("a capture says the same as its machine, of", () => {
       expect(await ask(await open(path), model)).toEqual(diagnosis);
     });
   }
+});
+
+test("a capture for another user than who made it is of that user alone", async () => {
+  const { path, model, diagnosis, bytes } = await captureOf("healthy", "anna");
+  expect(await ask(await open(path), model)).toEqual(diagnosis);
+  const files = await new Bun.Archive(bytes).files();
+  const texts = await Promise.all([...files.values()].map((file) => file.text()));
+  expect([diagnosis.user, texts.some((text) => text.includes("lite3:"))]).toEqual(["anna", false]);
 });
 
 test("a capture that was unpacked says the same as the tar", async () => {
@@ -71,7 +83,7 @@ test("a capture has of accounts and libraries only what the doctor needs", async
       .sort(),
   }).toEqual({
     passwd: "root:x:0:0:::\nlite3:x:998:998:::\n",
-    group: "root:x:0:\nvideo:x:44:lite3\nrender:x:109:\nlite3:x:998:\n",
+    group: "root:x:0:\nvideo:x:44:lite3\nlite3:x:998:\n",
     stat: "btime 1793600000\n",
     status: "Cpus_allowed_list:\t0-7\n",
     files: [...contents],
@@ -97,7 +109,7 @@ test("what a capture does not list is not checked", async () => {
   mkdirSync(empty);
   writeFileSync(
     join(empty, INDEX),
-    JSON.stringify({ format: CAPTURE_FORMAT, version: "0.0.0", paths: {} }),
+    JSON.stringify({ format: CAPTURE_FORMAT, version: "0.0.0", isByUser: false, paths: {} }),
   );
   const { model } = await writeMachine(directory, "healthy");
   const { rows } = await ask(await open(empty), model);
@@ -115,7 +127,12 @@ describe("openCaptured() refuses", () => {
   const tar = (index: string): Promise<Uint8Array> => new Bun.Archive({ [INDEX]: index }).bytes();
 
   test("what is no tar, has no index, or one that is broken", async () => {
-    const index = { format: CAPTURE_FORMAT, version: "0", paths: { "/x": { stat: { value: 1 } } } };
+    const index = {
+      format: CAPTURE_FORMAT,
+      version: "0",
+      isByUser: false,
+      paths: { "/x": { stat: { value: 1 } } },
+    };
     const wanted = "need one that lite3rl doctor --capture wrote";
     const cases: readonly (readonly [string, string])[] = [
       [write("a.tar", "not a tar at all"), `it is no tar, ${wanted}`],

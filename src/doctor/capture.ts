@@ -12,10 +12,10 @@ import { assert } from "../base/assert.ts";
 import { FormatError } from "../base/errors.ts";
 import { parseElf } from "../formats/elf.ts";
 import { encodeElf } from "../formats/elf_skeleton.ts";
-import { GROUP, PASSWD } from "./account.ts";
+import { type Account, accountOf, GROUP, PASSWD } from "./account.ts";
 import { CAPTURE_FORMAT, type CaptureIndex, INDEX, type PathRecord } from "./captured.ts";
 import { readVersionText } from "./library.ts";
-import { decodeText, type Machine } from "./machine.ts";
+import { decodeText, type Machine, valueOf } from "./machine.ts";
 
 /** Files and directories that a capture may hold, as globs, with what is kept of each. */
 export const ALLOWED: readonly (readonly [paths: string, kept: string])[] = [
@@ -28,7 +28,7 @@ export const ALLOWED: readonly (readonly [paths: string, kept: string])[] = [
   ["/proc/self/status", "the cores that may be used"],
   ["/etc/os-release", "the system's name"],
   ["/etc/passwd", "root and the service's user"],
-  ["/etc/group", "the system's groups and the user's, with that user alone as member"],
+  ["/etc/group", "that user's groups and those of the files' owners, without other members"],
   ["/lib/modules/*/modules.dep", "lines of rknpu"],
   ["/sys/module/rknpu{,/version}", "as they are"],
   ["/sys/kernel/debug/rknpu/version", "as it is"],
@@ -90,13 +90,17 @@ export function recordMachine(machine: Machine, named: readonly string[]): Recor
       const index: CaptureIndex = {
         format: CAPTURE_FORMAT,
         version,
-        ...(machine.user !== undefined && { user: machine.user }),
+        ...(user !== undefined && { user }),
+        isByUser: user !== undefined && user === machine.opensFor,
         unlisted: "not captured",
         paths: Object.fromEntries([...paths].sort(([a], [b]) => (a < b ? -1 : 1))),
       };
+      const account = user === undefined ? undefined : accountOf(machine, user);
+      const gids = [...paths.values()].flatMap(({ stat }) => (stat && valueOf(stat)?.gid) ?? []);
       const kept = [...files].map(([path, bytes]) => {
         const isLibrary = named.includes(path) || /\.so(?:\.\d+)*$/.test(path);
-        return [path, isLibrary ? reduceLibrary(bytes) : reduceText(path, bytes, user)] as const;
+        const reduced = isLibrary ? reduceLibrary(bytes) : reduceText(path, bytes, account, gids);
+        return [path, reduced] as const;
       });
       return encodeCapture(index, new Map(kept));
     },
@@ -146,12 +150,18 @@ const KEPT_LINES: Readonly<Record<string, RegExp>> = {
   "/proc/self/status": /^Cpus_allowed_list:/,
 };
 
-function reduceText(path: string, bytes: Uint8Array, user: string | undefined): Uint8Array {
+function reduceText(
+  path: string,
+  bytes: Uint8Array,
+  account: Account | undefined,
+  gids: readonly number[],
+): Uint8Array {
   const pattern = path.endsWith("/modules.dep") ? /rknpu/ : KEPT_LINES[path];
-  if (pattern !== undefined)
+  if (pattern !== undefined) {
     return mapLines(bytes, (line) => (pattern.test(line) ? line : undefined));
-  if (path === PASSWD) return mapLines(bytes, (line) => reduceUser(line.split(":"), user));
-  if (path === GROUP) return mapLines(bytes, (line) => reduceGroup(line.split(":"), user));
+  }
+  if (path === PASSWD) return mapLines(bytes, (line) => reduceUser(line.split(":"), account));
+  if (path === GROUP) return mapLines(bytes, (line) => reduceGroup(line.split(":"), account, gids));
   return bytes;
 }
 
@@ -162,20 +172,29 @@ function mapLines(bytes: Uint8Array, keep: (line: string) => string | undefined)
 }
 
 /** Name and numbers alone. */
-function reduceUser([name, , uid, gid]: string[], user: string | undefined): string | undefined {
-  return name === user || uid === "0" ? `${name}:x:${uid}:${gid}:::` : undefined;
+function reduceUser(
+  [name, , uid, gid]: string[],
+  account: Account | undefined,
+): string | undefined {
+  return name === account?.name || uid === "0" ? `${name}:x:${uid}:${gid}:::` : undefined;
 }
 
-/** Numbers below this are given by the system, not to people. */
+/** Numbers from here on belong to people. */
 const PEOPLE_GID_MIN = 1_000;
 
+/** The user's groups, and those of the system to which what was looked at belongs. */
 function reduceGroup(
-  [name, , gid, members = ""]: string[],
-  user: string | undefined,
+  [name, , id, members = ""]: string[],
+  account: Account | undefined,
+  gids: readonly number[],
 ): string | undefined {
-  const own = members.split(",").filter((member) => member === user);
-  const isKept = name === user || own.length > 0 || Number(gid) < PEOPLE_GID_MIN;
-  return name !== "" && isKept ? `${name}:x:${gid}:${own.join("")}` : undefined;
+  const gid = Number(id);
+  const isOwner = gids.includes(gid) && gid < PEOPLE_GID_MIN;
+  if (name === "" || !(isOwner || account?.gids.includes(gid))) return undefined;
+  return `${name}:x:${gid}:${members
+    .split(",")
+    .filter((one) => one === account?.name)
+    .join("")}`;
 }
 
 /** Tables without code, names of the NPU's functions alone, and the version. */

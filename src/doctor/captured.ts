@@ -44,8 +44,10 @@ export const CaptureIndex = v.strictObject({
   format: v.literal(CAPTURE_FORMAT),
   /** Of the doctor that made it. */
   version: v.string(),
-  /** Who ran it. */
+  /** The service's user. */
   user: v.optional(v.pipe(v.string(), v.regex(NAME))),
+  /** Whether that user ran the doctor, so that each file's `opens` is that user's. */
+  isByUser: v.boolean(),
   /** What a path that is not listed is: a capture knows nothing of it. */
   unlisted: v.optional(missing, "not captured"),
   paths: v.record(v.string(), PathRecord),
@@ -115,6 +117,7 @@ function capturedMachine(root: string, index: CaptureIndex, load: Files): Machin
     place: `the capture ${quote(root)}`,
     isLive: false,
     user: index.user,
+    opensFor: index.isByUser ? index.user : undefined,
     stat: (path) => recordOf(path)?.stat ?? unlisted,
     names: (path) => recordOf(path)?.names ?? unlisted,
     bytes(path): Reading<Uint8Array> {

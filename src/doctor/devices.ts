@@ -95,7 +95,7 @@ function checkPermission({ machine, account }: Subject, nodes: readonly DeviceNo
   const isForGroup = (stat.mode & 0o060) === 0o060 && stat.gid !== 0;
   if (isForGroup && account.gids.includes(stat.gid)) {
     const mend =
-      account.name === machine.user
+      account.name === machine.opensFor
         ? "log in again: the group takes effect with the next login"
         : `ls -ld /dev ${dirname(path)}: a directory above lets ${name} not through`;
     return fails("permission", found, needed, mend);

@@ -23,7 +23,7 @@ export interface FileStat {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Whether the user who runs the doctor may read and write it, access lists included. */
+  /** Whether who runs the doctor may read and write it, by the kernel's word. */
   readonly opens: boolean;
 }
 
@@ -31,8 +31,10 @@ export interface Machine {
   /** `this machine`, or whose tree it is. */
   readonly place: string;
   readonly isLive: boolean;
-  /** Who runs the doctor, or ran it for the capture; unknown for a bare tree. */
+  /** The service's user if none is named: who runs the doctor; unknown for a bare tree. */
   readonly user: string | undefined;
+  /** Whose `opens` the files have: that user's, or nobody's who is of interest. */
+  readonly opensFor: string | undefined;
   /** Links are followed; paths are absolute on that machine. */
   stat(path: string): Reading<FileStat>;
   bytes(path: string): Reading<Uint8Array>;

@@ -138,6 +138,7 @@ function encodeMachine(description: Description): Promise<Uint8Array> {
     format: CAPTURE_FORMAT,
     version: "0.0.0",
     ...(description.user !== undefined && { user: description.user }),
+    isByUser: description.user !== undefined,
     unlisted: "absent",
     paths,
   };

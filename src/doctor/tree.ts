@@ -32,12 +32,14 @@ export function openTree(root: string): Machine {
     place: isLive ? "this machine" : `the tree ${quote(root)}`,
     isLive,
     user: undefined,
+    opensFor: undefined,
     stat: (path) => reading(() => describe(statSync(locate(path)), isLive && opens(path))),
     bytes: (path) => reading(() => readStart(locate(path), LIMITS.machineFileBytes)),
     names: (path) => reading(() => readdirSync(locate(path)).sort()),
   };
   if (!isLive) return tree;
-  return { ...tree, user: accountOf(tree, process.geteuid?.() ?? 0)?.name };
+  const user = accountOf(tree, process.geteuid?.() ?? 0)?.name;
+  return { ...tree, user, opensFor: user };
 }
 
 function reading<T>(read: () => T): Reading<T> {
