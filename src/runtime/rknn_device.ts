@@ -36,7 +36,8 @@ export function readSoc(root = "/"): Soc {
 export function deviceNodes(root = "/"): string[] {
   const classes = join(root, "sys/class/drm");
   const cards = existsSync(classes) ? readdirSync(classes).filter((n) => /^card\d+$/.test(n)) : [];
-  const ofNpu = cards.sort().filter((card) => /rknpu/i.test(driverOf(join(classes, card))));
+  const inOrder = cards.sort((a, b) => Number(a.slice(4)) - Number(b.slice(4)));
+  const ofNpu = inOrder.filter((card) => /rknpu/i.test(driverOf(join(classes, card))));
   return [
     ...(existsSync(join(root, "dev/rknpu")) ? ["/dev/rknpu"] : []),
     ...ofNpu.map((card) => `/dev/dri/${card}`),
