@@ -27,6 +27,7 @@ const CARRIERS: ReadonlySet<string> = new Set(
     "Reshape Shape Slice Split Squeeze Transpose Unsqueeze"
   ).split(" "),
 );
+/** With a constant; constants of several numbers are compared with the weights. */
 const ARITHMETIC: ReadonlySet<string> = new Set(["Add", "Mul"]);
 /** Operators whose ONNX name stays theirs in a file. */
 const KNOWN: ReadonlySet<string> = new Set([
@@ -36,6 +37,8 @@ const KNOWN: ReadonlySet<string> = new Set([
     "Max Min Mish PRelu Pow RNN Reciprocal Relu Round Selu Sigmoid Sign Sin Softmax Softplus " +
     "Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
   ).split(" "),
+  "Add of values",
+  "Mul of values",
 ]);
 /** Parts of the same kind in both: Sub is Add with the other sign, `_2bn` a product and a sum. */
 const PARTS: Readonly<Record<string, readonly string[]>> = {
@@ -44,19 +47,21 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
   Neg: ["Mul"],
   BatchNormalization: ["Mul", "Add"],
 };
-/** What the toolkit makes one operator of. */
+/** Of two values, where `Add` and `Mul` alone have a constant. */
+const OF_VALUES = " of values";
+/** What the toolkit makes one operator of; `Mul` and `Add` with constants are not counted. */
 const JOINED: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  Swish: [["Sigmoid", "Mul"]],
+  Swish: [["Sigmoid", "Mul of values"]],
   HardSwish: [
-    ["HardSigmoid", "Mul"],
-    ["Add", "Clip", "Mul", "Mul"],
+    ["HardSigmoid", "Mul of values"],
+    ["Clip", "Mul of values"],
   ],
   Gelu: [
-    ["Erf", "Add", "Mul", "Mul", "Mul"],
-    ["Pow", "Mul", "Add", "Mul", "Tanh", "Add", "Mul", "Mul"],
+    ["Erf", "Mul of values"],
+    ["Pow", "Add of values", "Tanh", "Mul of values"],
   ],
-  Mish: [["Softplus", "Tanh", "Mul"]],
-  Softplus: [["Exp", "Add", "Log"]],
+  Mish: [["Softplus", "Tanh", "Mul of values"]],
+  Softplus: [["Exp", "Log"]],
   LeakyRelu: [["Abs"]],
 };
 /** Numbers of an operator that its name does not tell. */
@@ -192,18 +197,21 @@ function regionOf(producers: Producers, start: string): Region {
   push(start);
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
     const { kind, inputs } = top.producer;
+    const given = inputs.filter((name) => producers.has(name));
     if (top.isDone) {
       open.pop();
-      if (!CARRIERS.has(kind)) kinds.push(...(PARTS[kind] ?? [kind]));
+      const parts = CARRIERS.has(kind) ? [] : (PARTS[kind] ?? [kind]);
+      kinds.push(...parts.map((one) => (given.length > 1 ? ofValues(one) : one)));
       continue;
     }
     top.isDone = true;
-    const given = inputs.filter((name) => producers.has(name));
     if (given.length > 1) isChain = false;
     for (const name of given) push(name);
   }
   return { kinds, isChain, sources: [...sources].toSorted() };
 }
+
+const ofValues = (kind: string): string => (ARITHMETIC.has(kind) ? kind + OF_VALUES : kind);
 
 function compareRegions(file: Region, model: Region, name: string): OperatorProof {
   const wrong = (sentence: string) => ({ contradictions: [sentence], assumed: [] });
@@ -224,8 +232,8 @@ function compareRegions(file: Region, model: Region, name: string): OperatorProo
   );
   const rest = differences(file.kinds, model.kinds);
   if (rest.file.length === 0 && rest.model.length === 0) {
-    const isSame = file.kinds.length !== model.kinds.length || isInOrder(file, model);
-    return isOrdered && !isSame ? otherwise : { contradictions: [], assumed };
+    const isOther = isOrdered && isPermuted(file.kinds, model.kinds);
+    return isOther ? otherwise : { contradictions: [], assumed };
   }
   const ofFile = rest.file.filter((kind) => KNOWN.has(kind));
   const isForeign = ofFile.length < rest.file.length;
@@ -235,8 +243,9 @@ function compareRegions(file: Region, model: Region, name: string): OperatorProo
   return { contradictions: [], assumed: [...assumed, taken] };
 }
 
-const isInOrder = (file: Region, model: Region): boolean =>
-  file.kinds.every((kind, index) => kind === model.kinds[index]);
+/** The same kinds in another order. */
+const isPermuted = (file: readonly string[], model: readonly string[]): boolean =>
+  file.toSorted().join() === model.toSorted().join() && file.join() !== model.join();
 
 /** What only one of them has, apart from what the toolkit joins, and how it counts arithmetic. */
 function differences(file: readonly string[], model: readonly string[]) {

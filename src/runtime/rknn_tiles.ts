@@ -19,7 +19,9 @@ export function joinTiles(graph: RknnGraph): {
   readonly tiled: readonly TiledLayer[];
 } {
   const found = graph.operators.flatMap((last) => findTiles(graph, last) ?? []);
-  const gone = new Map(found.flatMap(({ parts, tiled }) => parts.map((it) => [it, tiled] as const)));
+  const gone = new Map(
+    found.flatMap(({ parts, tiled }) => parts.map((it) => [it, tiled] as const)),
+  );
   const operators = graph.operators.flatMap((one) => {
     const tiled = gone.get(one);
     if (tiled === undefined) return one;
@@ -54,7 +56,9 @@ function findTiles({ operators }: RknnGraph, last: RknnOperator) {
     return undefined;
   }
   const weight = last.inputs[1];
-  const matrix = joinColumns(parts.flatMap(({ inputs: [, one] }) => (one ? decodeMatrix(one) : [])));
+  const matrix = joinColumns(
+    parts.flatMap(({ inputs: [, one] }) => (one ? decodeMatrix(one) : [])),
+  );
   if (weight === undefined || matrix === undefined) return undefined;
   const bias = last.inputs.length > 3 ? last.inputs.slice(2, 3) : [];
   const inputs = [...split.inputs.slice(0, 1), weight, ...bias];
