@@ -166,7 +166,7 @@ export function fileFailures(emulated: EmulatedFile, target: string): string[] {
         ]),
     ...record.failures,
     ...contradictions.map((one) => `${file} is not ${emulated.model}: ${one}`),
-    ...(weightFailure(emulated) ?? []),
+    weightFailure(emulated) ?? [],
     ...(cells === "" || record.stands
       ? []
       : [
