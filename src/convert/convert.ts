@@ -26,7 +26,7 @@ import { placementWarnings, prepareModel } from "./prepare_model.ts";
 import { logPath, publish, type Published } from "./publish.ts";
 import { chooseSamples } from "./samples.ts";
 import { chooseHybrid, promising, type Search, searchPrecisions } from "./search.ts";
-import { warnOfTarget } from "./target.ts";
+import { warnOfTarget } from "../rknn_toolkit/target.ts";
 
 export interface ConvertResult extends Conversion {
   /** What precisions promise; null where the precision was given. */

@@ -162,6 +162,29 @@ export function weightFailure({ file, model, weights }: EmulatedFile): string | 
   );
 }
 
+/** Everything that keeps a file from being proven to be the policy; one sentence each. */
+export function fileFailures(emulated: EmulatedFile, target: string): string[] {
+  const { file, platforms, contradictions, record, weights } = emulated;
+  const cells = weights.unproven.join(", ");
+  return [
+    ...(platforms.includes(target)
+      ? []
+      : [
+          `${file} is for ${platforms.join(", ")}, need ${target}: convert it again, ` +
+            `or --target ${platforms[0]}`,
+        ]),
+    ...record.failures,
+    ...contradictions.map((one) => `${file} is not ${emulated.model}: ${one}`),
+    weightFailure(emulated) ?? [],
+    ...(cells === "" || record.stands
+      ? []
+      : [
+          `${file} is not proven: the weights of ${cells} cannot be compared, and no record beside ` +
+            "it says that the simulator passed it; convert the model again",
+        ]),
+  ].flat();
+}
+
 /** What `--json` says of a comparison, errors per sample left out. */
 export function parityDocument(result: ParityResult) {
   const { samples, comparison } = result;

@@ -16,7 +16,10 @@ import { readObservations } from "../dataset/observations.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
+import { readRknnLayers } from "../runtime/rknn_layers.ts";
+import { compareOperators } from "../runtime/rknn_operators.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import { fitRecord, type RecordFit } from "./record.ts";
 import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
@@ -28,6 +31,11 @@ export interface EmulatedFile {
   /** The ONNX whose weights were looked for in the file. */
   readonly model: string;
   readonly weights: WeightProof;
+  /** What the file computes otherwise than the model; one sentence each. */
+  readonly contradictions: readonly string[];
+  readonly platforms: readonly string[];
+  /** The record beside it, if there is one. */
+  readonly record: RecordFit;
   readonly fromFile: readonly string[];
   readonly assumed: readonly string[];
 }
@@ -188,16 +196,31 @@ export async function openNpuSide(
 /** A .rknn off the board: emulated with its own weights, which are held against its ONNX's. */
 async function openRknnSide(path: string, file: ModelFile, options: SideOptions): Promise<Side> {
   const bytes = readFile(path, LIMITS.modelBytes);
-  const { backend, fromFile, assumed, weights } = await describeSource(
+  const record = fitRecord({ path, bytes }, file);
+  const { layers, proof, backend, fromFile, assumed, weights } = await describeSource(
     "Cannot emulate",
     path,
-    async () => ({
-      weights: proveWeights(bytes, file.model),
-      ...(await openRknnEmulated(bytes, file.model)),
-    }),
+    async () => {
+      const layers = readRknnLayers(bytes);
+      return {
+        layers,
+        proof: compareOperators(layers, file.model),
+        weights: proveWeights(bytes, file.model),
+        ...(await openRknnEmulated(bytes, file.model)),
+      };
+    },
   );
   const normalizer = await normalizerFor(file, backend.observationSize, options);
-  const emulatedFile = { file: path, model: file.path, weights, fromFile, assumed };
+  const emulatedFile = {
+    file: path,
+    model: file.path,
+    weights,
+    contradictions: proof.contradictions,
+    platforms: layers.graph.file.document.target_platform,
+    record,
+    fromFile,
+    assumed: [...assumed, ...proof.assumed],
+  };
   return { ...sideOf(`${path} (emulated)`, backend, normalizer), emulatedFile };
 }
 
