@@ -131,7 +131,7 @@ describe("installToolkit()", () => {
       };
       const child = start(["toolkit", "install"], { env });
       await new TextStream(child.stderr).until(/for Python/);
-      while (!readdirSync(root()).some((name) => name.endsWith(`.${child.pid}.part`))) {
+      while (!readdirSync(root()).some((name) => name.includes(`-${child.pid}-`))) {
         await Bun.sleep(20);
       }
       child.kill("SIGINT");
