@@ -159,7 +159,7 @@ testWith("toolkit")(
     expect(readdirSync(root())).toHaveLength(1);
     const { version, pythonVersion, home } = toolkit;
     const removed = await runJson(["toolkit", "remove", "--toolkit", "2.5.0"], { env });
-    expect(removed.json).toEqual({ removed: [{ version, pythonVersion, home }] });
+    expect(removed.json).toEqual({ removed: [{ version, pythonVersion, home }], unfinished: [] });
     expect(readdirSync(root())).toEqual([]);
     const none = await run(["toolkit", "status"], { env });
     expect(none.stdout).toStartWith(`no rknn-toolkit2 is installed in ${root()}\n`);

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { Lite3Error } from "../base/errors.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
 import { progress } from "../cli/output.ts";
 import { requirementsText, type ToolkitLock } from "../rknn_toolkit/locks.ts";
 import { runGroup } from "../rknn_toolkit/process_group.ts";
@@ -103,6 +103,10 @@ function reason(text: string): string {
   const unreachable = lines.find((line) => /Retrying .*after connection broken by/.test(line));
   const connection = /broken by '(\w+)/.exec(unreachable ?? "")?.[1];
   if (connection !== undefined) return `the package index cannot be reached (${connection})`;
+  const corrupt = /Wheel '([^']+)' located at|([^\s/'"]+\.whl)[^\n]*(?:is not a zip|invalid)/.exec(
+    text,
+  );
+  if (corrupt !== null) return `the wheel ${quote(corrupt[1] ?? corrupt[2])} is corrupt`;
   const words = errors.find((line) => /HASH|hash/.test(line)) ?? errors.at(-1) ?? lines.at(-1);
   return (words ?? "pip failed without a word").replace(/^ERROR: /, "").slice(0, 300);
 }
