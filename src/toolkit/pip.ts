@@ -95,7 +95,7 @@ async function runOrThrow(
   }
 }
 
-/** pip's last line of error, which says what was not found or which hash is wrong. */
+/** pip's last line of error, which says what was not found; or the wheel of a wrong hash. */
 function reason(text: string): string {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   const errors = lines.filter((line) => line.startsWith("ERROR:"));
@@ -103,10 +103,10 @@ function reason(text: string): string {
   const unreachable = lines.find((line) => /Retrying .*after connection broken by/.test(line));
   const connection = /broken by '(\w+)/.exec(unreachable ?? "")?.[1];
   if (connection !== undefined) return `the package index cannot be reached (${connection})`;
-  const corrupt = /Wheel '([^']+)' located at|([^\s/'"]+\.whl)[^\n]*(?:is not a zip|invalid)/.exec(
-    text,
-  );
-  if (corrupt !== null) return `the wheel ${quote(corrupt[1] ?? corrupt[2])} is corrupt`;
-  const words = errors.find((line) => /HASH|hash/.test(line)) ?? errors.at(-1) ?? lines.at(-1);
+  const spoiled = /DO NOT MATCH THE HASHES[^]*? from \S*?([^\s/]+\.whl)/.exec(text)?.[1];
+  if (spoiled !== undefined) {
+    return `the wheel ${quote(spoiled)} has not the hash of the lock, it is damaged: get it again`;
+  }
+  const words = errors.at(-1) ?? lines.at(-1);
   return (words ?? "pip failed without a word").replace(/^ERROR: /, "").slice(0, 300);
 }
