@@ -64,9 +64,10 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
   const started = performance.now();
   const { model, dataset, obsStats, emitOnnx, seed, mae } = options;
   const choice = choosePrecision(options);
+  // What is no model is said first: beside a .rknn the output would be the input.
+  const prepared = await prepareModel(model);
   checkOutputs(options, choice);
   warnOfTarget(options.target);
-  const prepared = await prepareModel(model);
   for (const sentence of placementWarnings(prepared.placement)) warn(sentence);
   const { precision } = choice;
   const quantised = precision === "fp16" ? undefined : precision;
