@@ -179,8 +179,8 @@ export function fileFailures(emulated: EmulatedFile, target: string): string[] {
     ...(cells === "" || record.stands
       ? []
       : [
-          `${file} is not proven: the weights of ${cells} cannot be compared, and no record beside ` +
-            "it says that the simulator passed it; convert the model again",
+          `${file} is not proven: the weights of ${cells} cannot be compared, and no record ` +
+            "beside it says that the simulator passed it; convert the model again",
         ]),
   ].flat();
 }

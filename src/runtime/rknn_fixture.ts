@@ -86,7 +86,9 @@ export function withActivation(
 ): OnnxModel {
   let seen = 0;
   const node = (model.graph.node ?? []).map((one) =>
-    one.opType === from && (index === undefined || seen++ === index) ? { ...one, opType: to } : one,
+    one.opType === from && (index === undefined || seen++ === index)
+      ? { ...one, opType: to, attribute: [] }
+      : one,
   );
   return { ...model, graph: { ...model.graph, node } };
 }
