@@ -322,35 +322,6 @@ describe("convert() refuses", () => {
   });
 });
 
-test("convert() writes over nothing but what conversions wrote", async () => {
-  const text = place("README.md", "a text");
-  const log = place("train.log", "epoch 1");
-  const config = place("actor.json", "{}");
-  const refusals = [
-    { output: text },
-    { output: log.slice(0, -4) },
-    { output: config.slice(0, -5) },
-    { output: dataset },
-    { emitOnnx: dataset },
-    { emitOnnx: text },
-    { output: place("i.rknn"), emitOnnx: place("i.rknn.json") },
-    { output: place("z.rknn"), dataset: place("z.rknn.rejected", readFileSync(dataset)) },
-    { output: place("q.rknn"), model: place("q.rknn.json", readFileSync(external)) },
-  ].map((more) => refusalOf(() => convert(options({ ...judged, ...more }))));
-  const name = (path: string): string => `Cannot write "${path}": `;
-  expect((await Promise.all(refusals)).map(({ message }) => message)).toEqual([
-    `${name(text)}it exists and is no .rknn: it is a text, name another output`,
-    `${name(log)}it exists and is no toolkit's log: it is a text, name another output`,
-    `${name(config)}it exists and is no record: it is a text, name another output`,
-    `${name(dataset)}it is the input "${dataset}", name another output`,
-    `${name(dataset)}it is the input "${dataset}", name another output`,
-    `${name(text)}it exists and is no ONNX: it is a text, name another output`,
-    `${name(place("i.rknn.json"))}the ONNX goes there too, name another --emit-onnx or --output`,
-    expect.stringContaining('z.rknn.rejected": it is the input'),
-    expect.stringContaining('q.rknn.json": it is the input'),
-  ]);
-});
-
 test("convert() leaves an ONNX as it is when what it would become does not pass", async () => {
   const emitOnnx = place("kept.onnx", readFileSync(external));
   const { emitted } = await convert(options({ ...judged, doQuant: true, emitOnnx }));

@@ -21,10 +21,14 @@ import { runGroup } from "../rknn_toolkit/process_group.ts";
 /** A slow line takes minutes for 250 MB of wheels; after this it is a hang. */
 const TIMEOUT_MS = 3_600_000;
 
-/** pip that ends with whoever asked for it: PR_SET_PDEATHSIG, SIGKILL. */
-const PIP =
-  "import ctypes, runpy, sys; ctypes.CDLL(None).prctl(1, 9); sys.argv[0] = 'pip'; " +
-  "runpy.run_module('pip', run_name='__main__', alter_sys=True)";
+/** `python -m <name>` that ends with whoever asked for it: PR_SET_PDEATHSIG, SIGKILL. */
+const runModule = (python: string, name: string): string[] => [
+  python,
+  "-I",
+  "-c",
+  "import ctypes, runpy, sys; ctypes.CDLL(None).prctl(1, 9); " +
+    `sys.argv[0] = "${name}"; runpy.run_module("${name}", run_name="__main__", alter_sys=True)`,
+];
 
 export interface PipRun {
   /** Names the run in errors: `install rknn-toolkit2 2.5.0`. */
@@ -45,7 +49,7 @@ export async function runPip(python: string, words: readonly string[], run: PipR
     let collected = 0;
     const exact = ["--no-deps", "--require-hashes", "--only-binary=:all:", "-r", requirements];
     const quiet = ["--no-input", "--progress-bar=off", "--disable-pip-version-check"];
-    const command = [python, "-I", "-c", PIP, ...words, ...exact, ...quiet];
+    const command = [...runModule(python, "pip"), ...words, ...exact, ...quiet];
     await runOrThrow(command, scratch, run, (line) => {
       if (line.startsWith("Collecting ")) bar.update(++collected);
     });
@@ -64,7 +68,7 @@ export async function makeEnvironment(
   mkdirSync(home, { recursive: true });
   const scratch = mkdtempSync(join(home, "scratch-"));
   try {
-    await runOrThrow([python, "-I", "-m", "venv", home], scratch, run, () => {});
+    await runOrThrow([...runModule(python, "venv"), home], scratch, run, () => {});
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
