@@ -5,7 +5,13 @@
 
 import { existsSync } from "node:fs";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { checkOutput, readFile, removeFile, writeFileAtomic } from "../base/files.ts";
+import {
+  checkOutput,
+  checkReplaces,
+  readFile,
+  removeFile,
+  writeFileAtomic,
+} from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice } from "../base/log.ts";
 import { stopOnSignals } from "../base/stop.ts";
@@ -14,7 +20,7 @@ import { columnStatistics } from "../dataset/column_statistics.ts";
 import type { ObservationPart } from "../environment/environment.ts";
 import { openEnvironment, terrainsOf } from "../environment/open.ts";
 import { parseProgram, PROGRAM_DEFAULTS, type ProgramOptions } from "../environment/program.ts";
-import { readNpy, writeNpy } from "../formats/npy.ts";
+import { isNpy, readNpy, writeNpy } from "../formats/npy.ts";
 import {
   COMMAND_TERM,
   type CommandCells,
@@ -62,6 +68,8 @@ export interface CollectOptions {
 export interface CollectResult {
   readonly output: string;
   readonly samples: number;
+  /** What was asked for; recorded sets may have fewer. */
+  readonly requested: number;
   /** Observations they were chosen from. */
   readonly chosenFrom: number;
   readonly observationSize: number;
@@ -103,6 +111,7 @@ export async function collect(options: CollectOptions): Promise<CollectResult> {
   const { policy, sets = [], output, seed } = options;
   const inputs = [fileOf(policy), fileOf(options.env), ...sets];
   checkOutput(output, [...inputs, options.obsStats]);
+  checkReplaces(output, isNpy, ".npy");
   const stats = await placeStats(options.obsStats, policy);
   if (stats.write !== undefined) checkOutput(stats.write, inputs);
   const source =
@@ -117,6 +126,7 @@ export async function collect(options: CollectOptions): Promise<CollectResult> {
   return {
     output,
     samples: rows,
+    requested: options.samples,
     chosenFrom: source.data.length / width,
     observationSize: width,
     obsStats: stats.write ?? null,

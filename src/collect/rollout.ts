@@ -53,8 +53,7 @@ export async function rollOut(
   try {
     for (let sample = 0; sample < samples; sample++) {
       if (isInterrupted()) {
-        const reason = `interrupted after ${seen} of ${samples} observations`;
-        throw new Lite3Error("CHECK_FAILED", `Cannot record: ${reason}`);
+        throw new Lite3Error("CHECK_FAILED", "Cannot record the whole set: it was interrupted");
       }
       const isNewEpisode = over || step === stepsPer(EPISODE_S);
       if (isNewEpisode || step % stepsPer(COMMAND_S) === 0) {
