@@ -92,14 +92,12 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
     problems.length === 0 || candidate.precision === "fp16"
       ? null
       : await judge.compareEmulation({ precision: "fp16" });
-  if (emitOnnx !== undefined) {
-    const emulation = await emulate(
-      prepared.model,
-      recipeOf(candidate, choice, samples.calibration),
-    );
+  const recipe = recipeOf(candidate, choice, samples.calibration);
+  const emulation = emitOnnx === undefined ? undefined : await emulate(prepared.model, recipe);
+  signal.throwIfAborted();
+  if (emitOnnx !== undefined && emulation !== undefined) {
     writeFileAtomic(emitOnnx, encodeOnnx(emulation));
   }
-  signal.throwIfAborted();
   const seconds = (performance.now() - started) / 1000;
   const last = made.built.at(-1);
   return {

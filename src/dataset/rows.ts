@@ -17,7 +17,7 @@ export function distinctRows(data: Float32Array, width: number): number[] {
 export function takeRows(
   data: Float32Array,
   width: number,
-  indices: readonly number[],
+  indices: readonly number[] | Int32Array,
 ): Float32Array<ArrayBuffer> {
   const taken = new Float32Array(indices.length * width);
   for (const [i, row] of indices.entries()) {
