@@ -276,9 +276,11 @@ describe("readArguments()", () => {
       positionals: [],
       flags: {
         model: "m.onnx",
+        core: "auto",
         env: "lite3",
         command: [-0.5, 0, 0.25],
         seed: 0,
+        io: "auto",
         fast: false,
         traceback: false,
         timeout: 0.5,
@@ -337,3 +339,8 @@ function verbOf(positionals: string): Command {
   const words = { summary: "", flags: {}, example: "inspect x" };
   return { name: "inspect", positionals, ...words, run };
 }
+
+test("lite3rl takes a version as it is typed", async () => {
+  const { stderr } = await run(["toolkit", "install", "--toolkit", "1.0"]);
+  expect(stderr).toStartWith('error: Cannot use rknn-toolkit2 "1.0": ');
+});

@@ -6,7 +6,7 @@ import { cac, type CAC, type Command as CacCommand } from "cac";
 import { version } from "../../package.json" with { type: "json" };
 import { wrap } from "../base/text.ts";
 import { type Command, flagName } from "./command.ts";
-import { VERBS, type Verb } from "./verbs.ts";
+import { INTERNAL_VERBS, VERBS, type Verb } from "./verbs.ts";
 
 const CONFIG_FILE = {
   name: "--config-file <yaml>",
@@ -28,10 +28,8 @@ export function createCli(loaded?: Command): CAC {
   if (loaded === undefined) cli.option("--version", "Show the version");
   for (const [key, help] of Object.entries(GLOBAL_SWITCHES)) cli.option(flagName(key), help);
   cli.option(CONFIG_FILE.name, CONFIG_FILE.help);
-  for (const { name, summary } of VERBS) {
-    if (name === loaded?.name) describe(cli, loaded);
-    else if (loaded === undefined) cli.command(name, summary);
-  }
+  if (loaded !== undefined) describe(cli, loaded);
+  else for (const { name, summary } of VERBS) cli.command(name, summary);
   cli.globalCommand.helpCallback = (sections) => [
     { body: `lite3rl ${version}` },
     ...sections
@@ -59,7 +57,9 @@ function wrapColumns(body: string): string {
 }
 
 function describe(cli: CAC, command: Command): CacCommand {
-  const { aliases } = VERBS.find(({ name }) => name === command.name) as Verb;
+  const { aliases } = [...VERBS, ...INTERNAL_VERBS].find(
+    ({ name }) => name === command.name,
+  ) as Verb;
   const words = cli.command(`${command.name} ${command.positionals}`.trim(), command.summary);
   words.allowUnknownOptions();
   // Defaults are the schemas': one of cac's would look like the user's own word.

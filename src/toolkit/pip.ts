@@ -13,13 +13,18 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { Lite3Error } from "../base/errors.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
 import { progress } from "../cli/output.ts";
 import { requirementsText, type ToolkitLock } from "../rknn_toolkit/locks.ts";
 import { runGroup } from "../rknn_toolkit/process_group.ts";
 
 /** A slow line takes minutes for 250 MB of wheels; after this it is a hang. */
 const TIMEOUT_MS = 3_600_000;
+
+/** pip that ends with whoever asked for it: PR_SET_PDEATHSIG, SIGKILL. */
+const PIP =
+  "import ctypes, runpy, sys; ctypes.CDLL(None).prctl(1, 9); sys.argv[0] = 'pip'; " +
+  "runpy.run_module('pip', run_name='__main__', alter_sys=True)";
 
 export interface PipRun {
   /** Names the run in errors: `install rknn-toolkit2 2.5.0`. */
@@ -40,7 +45,7 @@ export async function runPip(python: string, words: readonly string[], run: PipR
     let collected = 0;
     const exact = ["--no-deps", "--require-hashes", "--only-binary=:all:", "-r", requirements];
     const quiet = ["--no-input", "--progress-bar=off", "--disable-pip-version-check"];
-    const command = [python, "-I", "-m", "pip", ...words, ...exact, ...quiet];
+    const command = [python, "-I", "-c", PIP, ...words, ...exact, ...quiet];
     await runOrThrow(command, scratch, run, (line) => {
       if (line.startsWith("Collecting ")) bar.update(++collected);
     }).finally(bar.finish);
@@ -89,7 +94,7 @@ async function runOrThrow(
   }
 }
 
-/** pip's last line of error, which says what was not found or which hash is wrong. */
+/** pip's last line of error, which says what was not found; or the wheel of a wrong hash. */
 function reason(text: string): string {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   const errors = lines.filter((line) => line.startsWith("ERROR:"));
@@ -97,6 +102,10 @@ function reason(text: string): string {
   const unreachable = lines.find((line) => /Retrying .*after connection broken by/.test(line));
   const connection = /broken by '(\w+)/.exec(unreachable ?? "")?.[1];
   if (connection !== undefined) return `the package index cannot be reached (${connection})`;
-  const words = errors.find((line) => /HASH|hash/.test(line)) ?? errors.at(-1) ?? lines.at(-1);
+  const spoiled = /DO NOT MATCH THE HASHES[^]*? from \S*?([^\s/]+\.whl)/.exec(text)?.[1];
+  if (spoiled !== undefined) {
+    return `the wheel ${quote(spoiled)} has not the hash of the lock, it is damaged: get it again`;
+  }
+  const words = errors.at(-1) ?? lines.at(-1);
   return (words ?? "pip failed without a word").replace(/^ERROR: /, "").slice(0, 300);
 }
