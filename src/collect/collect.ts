@@ -17,6 +17,7 @@ import { notice } from "../base/log.ts";
 import { stopOnSignals } from "../base/stop.ts";
 import { progress } from "../cli/output.ts";
 import { columnStatistics } from "../dataset/column_statistics.ts";
+import { distinctRows, takeRows } from "../dataset/rows.ts";
 import type { ObservationPart } from "../environment/environment.ts";
 import { openEnvironment, terrainsOf } from "../environment/open.ts";
 import { parseProgram, PROGRAM_DEFAULTS, type ProgramOptions } from "../environment/program.ts";
@@ -133,7 +134,7 @@ export async function collect(options: CollectOptions): Promise<CollectResult> {
     ...source.about,
     seed,
     coverage: termCoverage(data, width, terms),
-    duplicates: rows - countDistinct(data, width),
+    duplicates: rows - distinctRows(data, width).length,
     commands: cells === undefined ? null : commandCoverage(cells),
     ranges: rangeGrowth(source.data, width, terms),
     seconds: (performance.now() - started) / 1000,
@@ -279,11 +280,7 @@ async function keep(source: Source, options: CollectOptions): Promise<Float32Arr
     onChosen: bar.update,
     ...(strata === undefined ? {} : { strata }),
   }).finally(bar.finish);
-  const kept = new Float32Array(rows.length * width);
-  for (const [i, row] of rows.entries()) {
-    kept.set(data.subarray(row * width, (row + 1) * width), i * width);
-  }
-  return kept;
+  return takeRows(data, width, rows);
 }
 
 function cellsOf(data: Float32Array, source: Source): CommandCells | undefined {
@@ -294,13 +291,4 @@ function cellsOf(data: Float32Array, source: Source): CommandCells | undefined {
 function encodeSet(data: Float32Array, width: number): Uint8Array {
   const shape = [data.length / width, width];
   return writeNpy({ dtype: "float32", shape, data: Float32Array.from(data) });
-}
-
-function countDistinct(data: Float32Array, width: number): number {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const seen = new Set<number | bigint>();
-  for (let at = 0; at < bytes.length; at += width * 4) {
-    seen.add(Bun.hash(bytes.subarray(at, at + width * 4)));
-  }
-  return seen.size;
 }

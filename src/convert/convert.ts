@@ -97,8 +97,8 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
     problems.length === 0 || candidate.precision === "fp16"
       ? null
       : await judge.compareEmulation({ precision: "fp16" });
-  const emitted = await emit(conversion, made);
   signal.throwIfAborted();
+  const emitted = await emit(conversion, made, signal);
   const seconds = (performance.now() - started) / 1000;
   const last = made.built.at(-1);
   return {
@@ -159,6 +159,7 @@ function findOrMiss(options: ConvertOptions): InstalledToolkit | Lite3Error | un
 async function emit(
   { options, choice, prepared, samples }: Conversion,
   { candidate, problems }: Made,
+  signal: AbortSignal,
 ): Promise<string | null> {
   const { emitOnnx, force } = options;
   if (emitOnnx === undefined) return null;
@@ -167,7 +168,9 @@ async function emit(
     return null;
   }
   const recipe = recipeOf(candidate, choice, samples.calibration);
-  writeFileAtomic(emitOnnx, encodeOnnx(await emulate(prepared.model, recipe)));
+  const emulation = await emulate(prepared.model, recipe);
+  signal.throwIfAborted();
+  writeFileAtomic(emitOnnx, encodeOnnx(emulation));
   return emitOnnx;
 }
 
