@@ -224,7 +224,9 @@ describe("collect() of a program that fails on the way", () => {
     writeFileSync(output, "collect:\n  samples: 4\n");
     expect(await refusalOf(() => collect(options({ policy: "stand", output })))).toEqual({
       code: "CONFIG",
-      message: `Cannot write "${output}": the file that is there is no .npy, name another with --output`,
+      message:
+        `Cannot write "${output}": the file that is there is no .npy, ` +
+        "name another with --output",
     });
     expect(readFileSync(output, "utf8")).toBe("collect:\n  samples: 4\n");
   });
