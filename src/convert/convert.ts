@@ -68,10 +68,10 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
   const { model, dataset, obsStats, seed, mae } = options;
   const choice = choosePrecision(options);
   checkEmulates(options, choice);
+  const toolkit = findOrMiss(options);
   // What is no model is said first: beside a .rknn the output would be the input.
   const prepared = await prepareModel(model);
   checkOutputs(options);
-  const toolkit = findOrMiss(options);
   warnOfTarget(options.target);
   for (const sentence of placementWarnings(prepared.placement)) warn(sentence);
   const { precision } = choice;
