@@ -190,7 +190,7 @@ describe("writeDescribedFile()", () => {
     const found: unknown[] = [];
     for (const rename of [0, 1, 2]) {
       writeDescribedFile(path, Buffer.from("old"), { path: `${path}.json`, text: "of old" });
-      const script = join(import.meta.dir, "publish_killed_fixture.ts");
+      const script = join(import.meta.dir, "./publish_killed_fixture.ts");
       const child = Bun.spawn([process.execPath, script, `${rename}`, path]);
       await child.exited;
       const pair = [path, `${path}.json`].map((one) => readFileSync(one, "utf8"));
