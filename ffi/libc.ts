@@ -25,6 +25,8 @@ export const libc = dlopen("libc.so.6", {
   send: { args: ["i32", "buffer", FFIType.u64_fast, "i32"], returns: FFIType.i64_fast },
   poll: { args: ["buffer", FFIType.u64_fast, "i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
+  memfd_create: { args: ["cstring", "u32"], returns: "i32" },
+  prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
   flock: { args: ["i32", "i32"], returns: "i32" },
   epoll_create1: { args: ["i32"], returns: "i32" },
   epoll_ctl: { args: ["i32", "i32", "i32", "buffer"], returns: "i32" },

@@ -16,6 +16,7 @@ const SUBCOMMANDS: Record<string, string> = {
   build: "dist/lite3rl-linux-x64 and dist/lite3rl-linux-arm64",
   smoke: "run the demo in the built binaries, aarch64 under qemu-user",
   demo: "the main job from source: checkpoint to a walking robot, with a result page",
+  double: "a .rknn as a model of the test double of librknnrt, and how to run it",
   locks: "resolve the wheels of rknn-toolkit2 anew (needs the network)",
   bench: "speeds and sizes as JSON lines",
   train: "train a demo policy from nothing (Python, an hour)",

@@ -12,7 +12,9 @@ import { decodeOnnx } from "../../src/formats/onnx.ts";
 import { writeStateDict } from "../../src/formats/torch_writer.ts";
 import { proveWeights } from "../../src/runtime/rknn_weights.ts";
 import { RawClient } from "../../src/wire/client.ts";
+import { emptyDouble } from "../../src/runtime/rknn_double_fixture.ts";
 import build from "./build.ts";
+import { buildStub } from "./build_double.ts";
 import { BINARIES, NATIVE_BINARY, ROOT, run } from "./project.ts";
 import { makeVenv, TOOLS } from "./tools.ts";
 
@@ -30,6 +32,7 @@ export default async function bench(): Promise<number> {
     sizes();
     startUp(directory);
     againstTorch(directory);
+    npuCalls(directory);
     await service(directory);
     conversion(directory);
     time("demo, whole process", 1, 30_000, [NATIVE_BINARY, "demo", "--quiet"], directory);
@@ -162,6 +165,35 @@ function randomCheckpoint(extra = 0): Uint8Array {
   const critic = { shape: [extra], values: new Float32Array(extra) };
   const beside = extra === 0 ? {} : { "critic.0.weight": critic };
   return writeStateDict({ ...Object.fromEntries(tensors), ...beside });
+}
+
+/** The NPU library's calls through FFI against those of C, on a network that computes nothing. */
+function npuCalls(directory: string): void {
+  const name = "NPU calls through FFI, set + run + get above C's, p50";
+  const cc = TOOLS.cc();
+  if ("missing" in cc) {
+    line({ name, skipped: cc.missing });
+    return;
+  }
+  const compiler = { arch: "native", cc: cc.path } as const;
+  const [library, loop] = (["librknnrt_double.so", "call_loop"] as const).map((product) =>
+    buildStub(product, compiler),
+  ) as [string, string];
+  const model = join(directory, "empty.rknn");
+  writeFileSync(model, emptyDouble(1));
+  const medianNs = (command: readonly string[]): number => {
+    const env = { LITE3RL_DOUBLE: "1" };
+    const { status, stdout, stderr } = run([...command, library, model, "100000"], { env });
+    if (status !== 0) throw new Error(stderr);
+    return Number(stdout);
+  };
+  const script = join(ROOT, "scripts", "dev", "call_loop.ts");
+  const pairs = Array.from({ length: RUNS }, () => ({
+    ours: medianNs([process.execPath, script]),
+    c: medianNs([loop]),
+  }));
+  const above = pairs.map(({ ours, c }) => ours - c).sort((a, b) => a - b);
+  line({ name, unit: "ns", median: above[RUNS >> 1], runs: RUNS, c: pairs[0]?.c, budget: 1000 });
 }
 
 /** Calibration set, emulated parity, conversion beside the toolkit's own time, proof of a file. */

@@ -4,7 +4,15 @@
  */
 
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { join } from "node:path";
 import { CACHE, ROOT, run } from "./project.ts";
 
@@ -22,11 +30,17 @@ export const TOOLS = {
   /** Runs aarch64 programs, and the libraries that those are linked to. */
   qemu: () =>
     hasQemu() ??
-    install(["qemu-user-static", "libc6-arm64-cross"]) ??
+    install(["qemu-user-static", "libc6-arm64-cross", "libstdc++6-arm64-cross"]) ??
     hasQemu() ??
     notThere("qemu"),
   /** Python with torch for the CPU: Debian's, since that of PyPI brings gigabytes of CUDA. */
   torch: () => hasTorch() ?? install(["python3-torch"]) ?? hasTorch() ?? notThere("torch"),
+  /** Compiles what of the project is C for this machine. */
+  cc: () => onPath("cc") ?? install(["gcc", "libc6-dev"]) ?? onPath("cc") ?? notThere("cc"),
+  /** A Python with ziglang, which compiles the same for aarch64. */
+  zig: () => makeVenv(join(ROOT, "scripts", "dev", "zig_requirements.txt")),
+  /** The vendor's NPU library for aarch64, version 1.5.2. */
+  librknnrt: () => downloadLibrary(),
   chromium: () =>
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
   /** rknn-toolkit2, as the program itself installs it; kept between runs in the user's cache. */
@@ -56,7 +70,8 @@ function notThere(program: string): Tool {
 }
 
 function hasQemu(): Tool | undefined {
-  return existsSync(join(AARCH64_LIBRARIES, "lib")) ? onPath("qemu-aarch64-static") : undefined;
+  const isThere = existsSync(join(AARCH64_LIBRARIES, "lib", "libstdc++.so.6"));
+  return isThere ? onPath("qemu-aarch64-static") : undefined;
 }
 
 /** The first Python that can import torch: the system's may hide behind another on PATH. */
@@ -126,6 +141,50 @@ function installToolkit(): Tool {
 }
 
 const INSTALL = ["toolkit", "install", "--json", "--quiet"];
+
+/**
+ * librknnrt out of the wheel of `rknpu`, kept under the user's cache. It is used by tests and is
+ * no part of the project.
+ */
+function downloadLibrary(): Tool {
+  const python = Bun.which("python3");
+  if (python === null) return { missing: "no python3 on PATH" };
+  const requirements = join(ROOT, "scripts", "dev", "librknnrt_requirements.txt");
+  const key = createHash("sha256").update(readFileSync(requirements)).digest("hex");
+  const path = join(CACHE, `librknnrt-${key.slice(0, 16)}.so`);
+  if (existsSync(path)) return { path };
+  console.error("downloading librknnrt …");
+  mkdirSync(CACHE, { recursive: true });
+  const directory = mkdtempSync(join(CACHE, "librknnrt-"));
+  try {
+    const only = [
+      "--only-binary=:all:",
+      "--platform=manylinux2014_aarch64",
+      "--python-version=3.11",
+    ];
+    const download = ["-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", ...only];
+    for (const step of [
+      [python, ...download, "--dest", directory, "-r", requirements],
+      [python, "-c", UNPACK, directory],
+    ]) {
+      const done = run(step);
+      if (done.status !== 0) return { missing: `librknnrt: ${lastLine(done.stderr)}` };
+    }
+    chmodSync(join(directory, "librknnrt.so"), 0o644);
+    renameSync(join(directory, "librknnrt.so"), path);
+    return { path };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Takes the one library out of the one wheel in a directory. */
+const UNPACK = `
+import glob, re, sys, zipfile
+wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0])
+name, = [n for n in wheel.namelist() if re.search(r"librknnrt[^/]*\\.so$", n)]
+open(sys.argv[1] + "/librknnrt.so", "wb").write(wheel.read(name))
+`;
 
 function lastLine(text: string): string {
   return text.trim().split("\n").at(-1) ?? "";

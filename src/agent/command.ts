@@ -17,11 +17,13 @@ import {
   vectorValue,
   wordValue,
 } from "../cli/command.ts";
+import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { progress } from "../cli/output.ts";
 import { ENVIRONMENT_HELP, PROGRAM_FLAGS, programOptions } from "../cli/program_flags.ts";
 import type { Environment } from "../environment/environment.ts";
 import { isBuiltIn, openEnvironment } from "../environment/open.ts";
 import { openPolicy } from "../runtime/open.ts";
+import type { NpuOptions } from "../runtime/open_rknn.ts";
 import { createPolicy, type Policy } from "../runtime/policy.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { parseEndpoint } from "../wire/endpoint.ts";
@@ -41,7 +43,11 @@ export default defineCommand({
   example:
     "agent --model build/policy.onnx --obs-stats inputs/obs_stats.npz --env lite3 --steps 512",
   flags: {
-    model: { value: "<file>", help: "The policy, an .onnx file", schema: v.optional(pathValue()) },
+    model: {
+      value: "<file>",
+      help: "The policy, an .onnx or .rknn file",
+      schema: v.optional(pathValue()),
+    },
     obsStats: {
       value: "<npz>",
       help: "mean and std of the observations",
@@ -94,6 +100,7 @@ export default defineCommand({
       help: "Longest wait for one answer of a service (default: 2s)",
       schema: v.optional(durationValue(), "2s"),
     },
+    ...NPU_FLAGS,
   },
   rivals: [
     ["model", "connect"],
@@ -186,7 +193,7 @@ function checkSource(
   }
 }
 
-interface Source {
+interface Source extends NpuOptions {
   readonly model: string | undefined;
   readonly connect: string | undefined;
   readonly obsStats: string | undefined;
@@ -194,7 +201,7 @@ interface Source {
 }
 
 async function openSource(source: Source, environment: Environment): Promise<Policy> {
-  if (source.model !== undefined) return openPolicy(source.model, source.obsStats);
+  if (source.model !== undefined) return openPolicy(source.model, source.obsStats, source);
   const { observationSize, actionSize } = environment;
   const timeoutMs = source.timeout * 1000;
   const address = parseEndpoint(source.connect ?? "");

@@ -229,6 +229,27 @@ export function checkOutput(path: string, inputs: readonly (string | undefined)[
   }
 }
 
+/**
+ * Refuses, before any work, to replace a file of another kind than the output: a name that was
+ * mistyped would destroy it. A file of no bytes is nobody's.
+ */
+export function checkReplaces(
+  path: string,
+  isKind: (head: Uint8Array) => boolean,
+  kind: string,
+): void {
+  if (!existsSync(path)) return;
+  using file = openFile(path);
+  if (file.size === 0 || isKind(file.read(0, Math.min(file.size, HEAD_BYTES)))) return;
+  throw new Lite3Error(
+    "CONFIG",
+    `Cannot write ${quote(path)}: the file that is there is no ${kind}, name another with --output`,
+  );
+}
+
+/** Enough to know a kind of file by its first bytes. */
+const HEAD_BYTES = 16;
+
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }

@@ -13,8 +13,10 @@ import { printResult } from "./output.ts";
 import { createCli } from "./program.ts";
 import { describeSources } from "./settings.ts";
 import { showConfig } from "./show_config.ts";
-import { VERBS, type Verb } from "./verbs.ts";
+import { INTERNAL_VERBS, VERBS, type Verb } from "./verbs.ts";
 import { joinValues, nearest } from "./words.ts";
+
+const ALL_VERBS: readonly Verb[] = [...VERBS, ...INTERNAL_VERBS];
 
 /** Runs the program with the user's arguments; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -107,7 +109,7 @@ function report(error: unknown, json: boolean): number {
 
 function findVerb(word: string): Verb {
   const plain = word.replace(/\.py$/, "");
-  const verb = VERBS.find(({ name, aliases }) => name === plain || aliases.includes(plain));
+  const verb = ALL_VERBS.find(({ name, aliases }) => name === plain || aliases.includes(plain));
   if (verb !== undefined) return verb;
   const known = VERBS.flatMap(({ name, aliases }) => [name].concat(aliases));
   throw new Lite3Error(

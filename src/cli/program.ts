@@ -4,8 +4,9 @@
 
 import { cac, type CAC, type Command as CacCommand } from "cac";
 import { version } from "../../package.json" with { type: "json" };
+import { wrap } from "../base/text.ts";
 import { type Command, flagName } from "./command.ts";
-import { VERBS, type Verb } from "./verbs.ts";
+import { INTERNAL_VERBS, VERBS, type Verb } from "./verbs.ts";
 
 const CONFIG_FILE = {
   name: "--config-file <yaml>",
@@ -27,10 +28,8 @@ export function createCli(loaded?: Command): CAC {
   if (loaded === undefined) cli.option("--version", "Show the version");
   for (const [key, help] of Object.entries(GLOBAL_SWITCHES)) cli.option(flagName(key), help);
   cli.option(CONFIG_FILE.name, CONFIG_FILE.help);
-  for (const { name, summary } of VERBS) {
-    if (name === loaded?.name) describe(cli, loaded);
-    else if (loaded === undefined) cli.command(name, summary);
-  }
+  if (loaded !== undefined) describe(cli, loaded);
+  else for (const { name, summary } of VERBS) cli.command(name, summary);
   cli.globalCommand.helpCallback = (sections) => [
     { body: `lite3rl ${version}` },
     ...sections
@@ -38,14 +37,29 @@ export function createCli(loaded?: Command): CAC {
       .filter(({ title }) => !title?.startsWith("For more info"))
       .map(({ title = "", body }) => ({
         title: title === "Commands" ? "Verbs" : title,
-        body: body.replaceAll(/ +$/gm, "").replaceAll(" (default: true)", ""),
+        body: wrapColumns(body.replaceAll(/ +$/gm, "").replaceAll(" (default: true)", "")),
       })),
   ];
   return cli;
 }
 
+/** The usual terminal. */
+const COLUMNS = 80;
+
+/** Breaks what stands behind `  --flag <value>  `, and goes on below it. */
+function wrapColumns(body: string): string {
+  const wrapLine = (line: string): string => {
+    const [, words = "", text = ""] = /^( {2}\S.*? {2,})(\S.*)$/.exec(line) ?? [];
+    if (line.length <= COLUMNS || words === "") return line;
+    return words + wrap(text, COLUMNS - words.length).join(`\n${" ".repeat(words.length)}`);
+  };
+  return body.split("\n").map(wrapLine).join("\n");
+}
+
 function describe(cli: CAC, command: Command): CacCommand {
-  const { aliases } = VERBS.find(({ name }) => name === command.name) as Verb;
+  const { aliases } = [...VERBS, ...INTERNAL_VERBS].find(
+    ({ name }) => name === command.name,
+  ) as Verb;
   const words = cli.command(`${command.name} ${command.positionals}`.trim(), command.summary);
   words.allowUnknownOptions();
   // Defaults are the schemas': one of cac's would look like the user's own word.

@@ -68,9 +68,25 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../toolkit/command.ts")).default,
   },
   {
+    name: "doctor",
+    aliases: [],
+    summary: "Say whether a board can run the service on its NPU, and what mends it",
+    load: async () => (await import("../doctor/command.ts")).default,
+  },
+  {
     name: "demo",
     aliases: [],
     summary: "Carry the built-in policy through every stage, to a walking robot and a report",
     load: async () => (await import("../demo/command.ts")).default,
+  },
+];
+
+/** Started by the program itself: no help page and no table shows them. */
+export const INTERNAL_VERBS: readonly Verb[] = [
+  {
+    name: "npu-process",
+    aliases: [],
+    summary: "Hold the NPU library for another process of this program",
+    load: async () => (await import("../npu_process/command.ts")).default,
   },
 ];

@@ -80,6 +80,7 @@ export function typedValue(key: string, words: readonly string[]): string | unde
 export function nearest(word: string, known: readonly string[]): string {
   if (known.length === 0) return "";
   const candidate = closest(word, known);
-  const near = distance(word, candidate) <= Math.max(2, word.length / 3);
+  const far = distance(word, candidate);
+  const near = far <= Math.max(2, word.length / 3) && far < word.length;
   return near ? `: did you mean ${candidate}?` : "";
 }

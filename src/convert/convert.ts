@@ -27,7 +27,7 @@ import { checkOutputs, LOG_HEADING, logPath } from "./outputs.ts";
 import { publish, type Published } from "./publish.ts";
 import { chooseSamples } from "./samples.ts";
 import { chooseHybrid, promising, type Search, searchPrecisions } from "./search.ts";
-import { warnOfTarget } from "./target.ts";
+import { warnOfTarget } from "../rknn_toolkit/target.ts";
 
 export interface ConvertResult extends Conversion {
   /** What precisions promise; null where the precision was given. */
@@ -68,10 +68,11 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
   const { model, dataset, obsStats, seed, mae } = options;
   const choice = choosePrecision(options);
   checkEmulates(options, choice);
+  // What is no model is said first: beside a .rknn the output would be the input.
+  const prepared = await prepareModel(model);
   checkOutputs(options);
   const toolkit = findOrMiss(options);
   warnOfTarget(options.target);
-  const prepared = await prepareModel(model);
   for (const sentence of placementWarnings(prepared.placement)) warn(sentence);
   const { precision } = choice;
   const quantised = precision === "fp16" ? undefined : precision;
@@ -96,8 +97,8 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
     problems.length === 0 || candidate.precision === "fp16"
       ? null
       : await judge.compareEmulation({ precision: "fp16" });
-  const emitted = await emit(conversion, made);
   signal.throwIfAborted();
+  const emitted = await emit(conversion, made, signal);
   const seconds = (performance.now() - started) / 1000;
   const last = made.built.at(-1);
   return {
@@ -158,6 +159,7 @@ function findOrMiss(options: ConvertOptions): InstalledToolkit | Lite3Error | un
 async function emit(
   { options, choice, prepared, samples }: Conversion,
   { candidate, problems }: Made,
+  signal: AbortSignal,
 ): Promise<string | null> {
   const { emitOnnx, force } = options;
   if (emitOnnx === undefined) return null;
@@ -166,7 +168,9 @@ async function emit(
     return null;
   }
   const recipe = recipeOf(candidate, choice, samples.calibration);
-  writeFileAtomic(emitOnnx, encodeOnnx(await emulate(prepared.model, recipe)));
+  const emulation = await emulate(prepared.model, recipe);
+  signal.throwIfAborted();
+  writeFileAtomic(emitOnnx, encodeOnnx(emulation));
   return emitOnnx;
 }
 

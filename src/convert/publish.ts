@@ -35,7 +35,7 @@ function recordOf(
   built: Built,
   { forced, seconds }: { readonly forced: boolean; readonly seconds: number },
 ): ConversionRecord {
-  const { candidate, parity, weights, unproven, problems } = built;
+  const { candidate, parity, weights, problems } = built;
   const isQuantised = candidate.precision !== "fp16";
   const { set } = samples;
   return {
@@ -82,7 +82,7 @@ function recordOf(
         ...check,
         ...(first && { first: { ...first, index: [...first.index] } }),
       })),
-      unproven: [...unproven],
+      unproven: [...weights.unproven],
     },
     problems: [...problems],
     forced,

@@ -75,8 +75,8 @@ function observationsText({ samples }: ConvertResult): string {
   );
 }
 
-function weightsText({ weights, unproven }: Built): string {
-  const { holds, layers } = weights;
+function weightsText({ weights }: Built): string {
+  const { holds, layers, unproven } = weights;
   const elements = layers.reduce((sum, layer) => sum + layer.elements, 0);
   const found = `${plural(layers.length, "array")} of ${elements} numbers`;
   const cells = unproven.length === 0 ? "" : `; those of ${unproven.join(", ")} are not compared`;

@@ -3,6 +3,7 @@
  */
 
 import { Lite3Error } from "../base/errors.ts";
+import { programCommand } from "../base/program.ts";
 
 /** Compiling ONNX Runtime takes a third of a second, and many times that under emulation. */
 const READY_MS = 60_000;
@@ -18,11 +19,10 @@ export interface ServiceProcess {
 
 /** Starts this program again with `serve` and waits until it is ready. */
 export async function startService(flags: readonly string[]): Promise<ServiceProcess> {
-  const program = Bun.isStandaloneExecutable ? [process.execPath] : [process.execPath, Bun.main];
   // The flags are all it obeys: a file or variable of the user's would make it another service.
   const env = Object.entries(process.env).filter(([name]) => !name.startsWith("LITE3RL_"));
   const own = ["serve", "--stop-with-stdin", "--no-config-file"];
-  const child = Bun.spawn([...program, ...own, ...flags], {
+  const child = Bun.spawn([...programCommand(), ...own, ...flags], {
     stdio: ["pipe", "pipe", "pipe"],
     env: Object.fromEntries(env),
   });

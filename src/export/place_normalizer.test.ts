@@ -133,8 +133,8 @@ describe("placeNormalizer()", () => {
           normalizer,
           { choice: "drop", obsStats },
           "USAGE",
-          `--normalizer drop and --obs-stats "${obsStats}" contradict each other: what is ` +
-            "dropped needs no statistics; leave one of them out",
+          `--normalizer drop and --obs-stats "${obsStats}" contradict each other: ` +
+            "what is dropped needs no statistics; leave one of them out",
         ] as const,
     ),
     [

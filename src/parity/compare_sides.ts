@@ -7,6 +7,7 @@ import { plural } from "../base/text.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
+import { hasNpuLibrary, type NpuOptions } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
 import {
   generateObservations,
@@ -15,10 +16,13 @@ import {
 } from "../dataset/observations.ts";
 import {
   isCalibrated,
+  isRknnPath,
+  isToolkit,
   type EmulatedFile,
   modelPath,
   openEndpointSide,
   openFileSide,
+  openNpuSide,
   type Side,
   type SideOptions,
   takesModel,
@@ -39,6 +43,7 @@ export interface ParityOptions {
   readonly samples?: number | undefined;
   readonly seed: number;
   readonly timeoutMs: number;
+  readonly npu?: NpuOptions;
 }
 
 export interface ParityResult {
@@ -67,11 +72,15 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     calibration,
     space: isRaw ? "raw" : "network",
     timeoutMs: options.timeoutMs,
+    npu: options.npu ?? {},
   };
-  const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side =>
-    isEndpoint(spec) && sizes !== undefined
-      ? openEndpointSide(spec, sizes, sideOptions)
-      : openFileSide(spec, modelPath(spec, other, options.model), sideOptions);
+  const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side => {
+    if (isEndpoint(spec) && sizes !== undefined) return openEndpointSide(spec, sizes, sideOptions);
+    if (isRknnPath(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
+      return openNpuSide(spec, other, sideOptions);
+    }
+    return openFileSide(spec, modelPath(spec, other, options.model), sideOptions);
+  };
   const [first, second] = isEndpoint(a) ? [b, a] : [a, b];
   using one = await open(first, second);
   using two = await open(second, first, one);
@@ -151,6 +160,29 @@ export function weightFailure({ file, model, weights }: EmulatedFile): string | 
     `${file} does not have the weights of the model: ${layer}.${parameter} ${where} ` +
     `(${differing} of ${elements} differ${more})`
   );
+}
+
+/** Everything that keeps a file from being proven to be the policy; one sentence each. */
+export function fileFailures(emulated: EmulatedFile, target: string): string[] {
+  const { file, platforms, contradictions, record, weights } = emulated;
+  const cells = weights.unproven.join(", ");
+  return [
+    ...(platforms.includes(target)
+      ? []
+      : [
+          `${file} is for ${platforms.join(", ")}, need ${target}: convert it again, ` +
+            `or --target ${platforms[0]}`,
+        ]),
+    ...record.failures,
+    ...contradictions.map((one) => `${file} is not ${emulated.model}: ${one}`),
+    weightFailure(emulated) ?? [],
+    ...(cells === "" || record.stands
+      ? []
+      : [
+          `${file} is not proven: the weights of ${cells} cannot be compared, and no record ` +
+            "beside it says that the simulator passed it; convert the model again",
+        ]),
+  ].flat();
 }
 
 /** What `--json` says of a comparison, errors per sample left out. */

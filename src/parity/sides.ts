@@ -11,11 +11,15 @@ import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic, Backend } from "../runtime/backend.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
+import { type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import { readObservations } from "../dataset/observations.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
+import { readRknnLayers } from "../runtime/rknn_layers.ts";
+import { compareOperators } from "../runtime/rknn_operators.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import { fitRecord, type RecordFit } from "./record.ts";
 import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
@@ -27,6 +31,11 @@ export interface EmulatedFile {
   /** The ONNX whose weights were looked for in the file. */
   readonly model: string;
   readonly weights: WeightProof;
+  /** What the file computes otherwise than the model; one sentence each. */
+  readonly contradictions: readonly string[];
+  readonly platforms: readonly string[];
+  /** The record beside it, if there is one. */
+  readonly record: RecordFit;
   readonly fromFile: readonly string[];
   readonly assumed: readonly string[];
 }
@@ -62,6 +71,8 @@ export interface SideOptions {
   /** Are the observations as the robot has them, or already behind the normalizer? */
   readonly space: "raw" | "network";
   readonly timeoutMs: number;
+  /** For a side that is a .rknn, where the NPU's library is. */
+  readonly npu: NpuOptions;
 }
 
 export function isBackendName(spec: string): spec is keyof typeof BACKENDS {
@@ -104,12 +115,7 @@ export function takesModel(a: string, b: string): boolean {
 export function modelPath(side: string, otherSide: string, model: string | undefined): string {
   const [spec = "", other = ""] = [side, otherSide].map((one) => recordedOr(one));
   if (!isBackendName(spec) && !isRknnPath(spec)) return spec;
-  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
-  const beside = [spec, other]
-    .filter(isRknnPath)
-    .map((path) => path.replace(RKNN_NAME, ".onnx"))
-    .find((path) => existsSync(path));
-  const named = model ?? (isModel ? other : undefined) ?? beside;
+  const named = namedModel(spec, other, model);
   if (named === undefined && isRknnPath(spec)) {
     throw new Lite3Error(
       "USAGE",
@@ -124,6 +130,16 @@ export function modelPath(side: string, otherSide: string, model: string | undef
     `Cannot run backend ${quote(spec)}: no model named, and none of ` +
       `${PROJECT_MODELS.join(", ")} is here; give --model policy.onnx`,
   );
+}
+
+/** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
+function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
+  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
+  const beside = [spec, other]
+    .filter(isRknnPath)
+    .map((path) => path.replace(RKNN_NAME, ".onnx"))
+    .find((path) => existsSync(path));
+  return model ?? (isModel ? other : undefined) ?? beside;
 }
 
 /** Opens a model file with the backend that `spec` names; a file's own is ONNX Runtime. */
@@ -162,19 +178,49 @@ export async function openFileSide(
   return sideOf(isBackendName(spec) ? `${spec} (${path})` : path, backend, normalizer);
 }
 
+/** A .rknn on the NPU. Without a record of its own it expects what its ONNX expects. */
+export async function openNpuSide(
+  path: string,
+  other: string,
+  options: SideOptions,
+): Promise<Side> {
+  const file = await readRknnModel(path);
+  const onnx = namedModel(path, recordedOr(other), options.model);
+  const metadata =
+    file.metadata ?? (onnx === undefined ? undefined : (await readModel(onnx)).metadata);
+  const backend = await openRknnModel(file, options.npu);
+  const normalizer = await normalizerFor({ path, metadata }, backend.observationSize, options);
+  return sideOf(path, backend, normalizer);
+}
+
 /** A .rknn off the board: emulated with its own weights, which are held against its ONNX's. */
 async function openRknnSide(path: string, file: ModelFile, options: SideOptions): Promise<Side> {
   const bytes = readFile(path, LIMITS.modelBytes);
-  const { backend, fromFile, assumed, weights } = await describeSource(
+  const record = fitRecord({ path, bytes }, file);
+  const { layers, proof, backend, fromFile, assumed, weights } = await describeSource(
     "Cannot emulate",
     path,
-    async () => ({
-      weights: proveWeights(bytes, file.model),
-      ...(await openRknnEmulated(bytes, file.model)),
-    }),
+    async () => {
+      const layers = readRknnLayers(bytes);
+      return {
+        layers,
+        proof: compareOperators(layers, file.model),
+        weights: proveWeights(bytes, file.model),
+        ...(await openRknnEmulated(bytes, file.model)),
+      };
+    },
   );
   const normalizer = await normalizerFor(file, backend.observationSize, options);
-  const emulatedFile = { file: path, model: file.path, weights, fromFile, assumed };
+  const emulatedFile = {
+    file: path,
+    model: file.path,
+    weights,
+    contradictions: proof.contradictions,
+    platforms: layers.graph.file.document.target_platform,
+    record,
+    fromFile,
+    assumed: [...assumed, ...proof.assumed],
+  };
   return { ...sideOf(`${path} (emulated)`, backend, normalizer), emulatedFile };
 }
 
@@ -215,7 +261,7 @@ async function readCalibration(
 }
 
 async function normalizerFor(
-  file: ModelFile,
+  file: Pick<ModelFile, "path" | "metadata">,
   observationSize: number,
   options: SideOptions,
 ): Promise<Normalizer | undefined> {

@@ -194,8 +194,8 @@ describe("readModel()", () => {
       ["UNSUPPORTED", `Cannot run "POLICY.PTH": ${checkpoint}`],
       [
         "UNSUPPORTED",
-        'Cannot run "policy.rknn": this version has no NPU backend, ' +
-          "need the .onnx that it was converted from",
+        'Cannot run "policy.rknn": here an ONNX model is needed, ' +
+          "name the .onnx that it was converted from",
       ],
       ["MALFORMED", `Cannot read model "${text}": it is empty, need an ONNX model`],
       [

@@ -9,6 +9,7 @@ import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
+import { contentKind } from "../formats/content_kind.ts";
 import { decodeOnnx, type OnnxModel } from "../formats/onnx.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import {
@@ -20,6 +21,7 @@ import {
 import type { Backend } from "./backend.ts";
 import { type EmulationRecipe, openEmulated } from "./emulated.ts";
 import { openOnnx } from "./onnx.ts";
+import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "./open_rknn.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 
 export interface ModelFile {
@@ -36,6 +38,10 @@ export async function readModel(path: string): Promise<ModelFile> {
     throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${advice}`);
   }
   const bytes = readFile(path, LIMITS.modelBytes);
+  const kind = contentKind(bytes);
+  if (kind !== undefined) {
+    throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${CONTENT_ADVICE[kind]}`);
+  }
   return describeSource("Cannot read model", path, () => {
     const model = decodeOnnx(bytes);
     return { path, bytes, model, metadata: decodeMetadata(model) };
@@ -45,8 +51,14 @@ export async function readModel(path: string): Promise<ModelFile> {
 const ADVICE: Readonly<Record<string, string>> = {
   ".pt": "it is a checkpoint, turn it into ONNX first: lite3rl export",
   ".pth": "it is a checkpoint, turn it into ONNX first: lite3rl export",
-  ".rknn": "this version has no NPU backend, need the .onnx that it was converted from",
+  ".rknn": "here an ONNX model is needed, name the .onnx that it was converted from",
 };
+
+const CONTENT_ADVICE = {
+  rknn: "it is a .rknn, need the .onnx that it was converted from",
+  npy: "it is an array (.npy), need an .onnx model",
+  zip: "it is a zip, as checkpoints and .npz are, need an .onnx model: lite3rl inspect says more",
+} as const;
 
 /** Opens a model with the CPU reference, or with the emulation of a recipe. */
 export function openModel(file: ModelFile, backend: "onnx" | EmulationRecipe): Promise<Backend> {
@@ -55,10 +67,13 @@ export function openModel(file: ModelFile, backend: "onnx" | EmulationRecipe): P
   );
 }
 
-/** Opens a model file and its observation statistics as one policy. */
-export async function openPolicy(path: string, obsStats: string | undefined): Promise<Policy> {
-  const file = await readModel(path);
-  const backend = await openModel(file, "onnx");
+/** Opens a model file and its observation statistics as one policy; a .rknn on the NPU. */
+export async function openPolicy(
+  path: string,
+  obsStats: string | undefined,
+  npu: NpuOptions = {},
+): Promise<Policy> {
+  const [file, backend] = await openFile(path, npu);
   try {
     const normalizer = await chooseNormalizer(file, backend.observationSize, obsStats);
     return createPolicy(backend, normalizer, file.metadata?.normalizer);
@@ -68,12 +83,24 @@ export async function openPolicy(path: string, obsStats: string | undefined): Pr
   }
 }
 
+async function openFile(path: string, npu: NpuOptions): Promise<[DescribedFile, Backend]> {
+  if (isRknnPath(path)) {
+    const file = await readRknnModel(path);
+    return [file, await openRknnModel(file, npu)];
+  }
+  const file = await readModel(path);
+  return [file, await openModel(file, "onnx")];
+}
+
+/** What is asked of a model file, of whatever kind, to choose its normalizer. */
+type DescribedFile = Pick<ModelFile, "path" | "metadata">;
+
 /**
  * The normalizer that belongs before this model: none where it is folded in, the statistics'
  * where it is external, and what the user says where the file does not know.
  */
 export async function chooseNormalizer(
-  file: ModelFile,
+  file: DescribedFile,
   observationSize: number,
   obsStats: string | undefined,
 ): Promise<Normalizer | undefined> {

@@ -9,6 +9,7 @@ import { turnEventLoop } from "../base/event_loop.ts";
 import { notice } from "../base/log.ts";
 import { type Stop, stopOnSignals } from "../base/stop.ts";
 import { defineCommand, integerValue, pathValue, switchValue, textValue } from "../cli/command.ts";
+import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { microseconds } from "../cli/output.ts";
 import { openPolicy } from "../runtime/open.ts";
 import type { Policy } from "../runtime/policy.ts";
@@ -31,7 +32,7 @@ export default defineCommand({
     "serve --model build/policy.onnx --obs-stats inputs/obs_stats.npz " +
     "--socket /tmp/lite3_policy.sock --warmup 16",
   flags: {
-    model: { value: "<file>", help: "The policy, an .onnx file", schema: pathValue() },
+    model: { value: "<file>", help: "The policy, an .onnx or .rknn file", schema: pathValue() },
     obsStats: {
       value: "<npz>",
       help: "mean and std of the observations, applied as (obs-mean)/max(std,1e-3)",
@@ -60,12 +61,13 @@ export default defineCommand({
       help: "Inferences before the service is ready (default: 16)",
       schema: v.optional(integerValue(0, 1_000_000), 16),
     },
+    ...NPU_FLAGS,
   },
   async run(_positionals, flags, context) {
     const addresses = chooseAddresses(flags.socket, flags.tcp, flags.insecureNetwork);
     using stop = stopOnSignals();
     if (flags.stopWithStdin) stopAtEndOfStdin(stop);
-    using policy = await openPolicy(flags.model, flags.obsStats);
+    using policy = await openPolicy(flags.model, flags.obsStats, flags);
     const warmup = await warmUp(policy, flags.warmup, stop);
     const listeners: Listener[] = [];
     try {

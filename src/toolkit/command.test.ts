@@ -114,7 +114,7 @@ test("regressions() names what the new version no longer passes", () => {
 });
 
 testWith("toolkit")("toolkit compare builds with both and holds each against ONNX", async () => {
-  const model = await exportDemoPolicy(directory, "policy.onnx", []);
+  const model = await exportDemoPolicy(directory, "policy.onnx", ["--dynamic-batch"]);
   const dataset = join(directory, "set.npy");
   await run(["collect", "--policy", "random", "--samples", "64", "--output", dataset, "--quiet"]);
   const words = ["toolkit", "compare", "2.5.0", "2.5.0", model, "--dataset", dataset];

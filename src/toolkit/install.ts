@@ -124,11 +124,19 @@ async function stillWorks(
   }
 }
 
-/** The old one is moved aside first: a directory with something in it cannot be renamed over. */
+/**
+ * The old one is moved aside first, since a directory with something in it cannot be renamed over,
+ * and back where the new one cannot take its place.
+ */
 function replace(part: string, home: string): void {
   const old = `${home}.${ownerMark()}.old.part`;
   if (existsSync(home)) renameSync(home, old);
-  renameSync(part, home);
+  try {
+    renameSync(part, home);
+  } catch (error) {
+    if (existsSync(old) && !existsSync(home)) renameSync(old, home);
+    throw error;
+  }
   rmSync(old, { recursive: true, force: true });
 }
 

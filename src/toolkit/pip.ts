@@ -52,8 +52,7 @@ export async function runPip(python: string, words: readonly string[], run: PipR
     const command = [...runModule(python, "pip"), ...words, ...exact, ...quiet];
     await runOrThrow(command, scratch, run, (line) => {
       if (line.startsWith("Collecting ")) bar.update(++collected);
-    });
-    bar.finish();
+    }).finally(bar.finish);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

@@ -1,0 +1,75 @@
+/**
+ * `.rknn` file → backend on the NPU. What the file does not say itself, which observations it
+ * expects, is in the record that `lite3rl convert` writes beside it.
+ */
+
+import { existsSync } from "node:fs";
+import { extname } from "node:path";
+import type { Core } from "../../ffi/rknn_api.ts";
+import { findRknnLibrary, LIBRARY_DIRECTORIES, LIBRARY_NAME } from "../../ffi/rknn_library.ts";
+import { describeSource, Lite3Error, quote } from "../base/errors.ts";
+import { readFile, sha256 } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
+import { warn } from "../base/log.ts";
+import { parseRknn } from "../formats/rknn.ts";
+import { readRecord, recordPath } from "../policy/conversion_record.ts";
+import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
+import type { Backend } from "./backend.ts";
+import { openIsolated } from "./isolated.ts";
+import type { IoKind } from "./rknn.ts";
+
+export interface NpuOptions {
+  /** Absolute path of the library; found by itself if absent. */
+  readonly librknnrt?: string | undefined;
+  readonly core?: Core;
+  readonly io?: IoKind;
+}
+
+export interface RknnModelFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  /** Of the ONNX that the file was made of, if its record is there. */
+  readonly metadata: PolicyMetadata | undefined;
+}
+
+export const isRknnPath = (path: string): boolean => extname(path).toLowerCase() === ".rknn";
+
+/** Is there a library to run a .rknn with? Throws for one that was named and cannot be used. */
+export const hasNpuLibrary = ({ librknnrt }: NpuOptions): boolean =>
+  findRknnLibrary(librknnrt) !== undefined;
+
+/** Reads a .rknn and its record. Throws for a container that is broken or encrypted. */
+export async function readRknnModel(path: string): Promise<RknnModelFile> {
+  const bytes = readFile(path, LIMITS.modelBytes);
+  return describeSource("Cannot read model", path, () => {
+    parseRknn(bytes);
+    return { path, bytes, metadata: readMetadata(path, bytes) };
+  });
+}
+
+function readMetadata(path: string, bytes: Uint8Array): PolicyMetadata | undefined {
+  if (!existsSync(recordPath(path))) return undefined;
+  const { metadata } = readRecord(path, sha256(bytes)).model;
+  const metadataProps = Object.entries(metadata).map(([key, value]) => ({ key, value }));
+  return decodeMetadata({ graph: {}, metadataProps });
+}
+
+/** Opens the file on the NPU, in a process of its own. Throws UNSUPPORTED without a library. */
+export async function openRknnModel(file: RknnModelFile, options: NpuOptions): Promise<Backend> {
+  const { core = "auto", io = "auto", librknnrt } = options;
+  const library = findRknnLibrary(librknnrt);
+  if (library === undefined) {
+    throw new Lite3Error(
+      "UNSUPPORTED",
+      `Cannot run ${quote(file.path)}: no ${LIBRARY_NAME} in ${LIBRARY_DIRECTORIES.join(", ")}, ` +
+        "need it there or by --librknnrt; off the board run the .onnx that it was converted from",
+    );
+  }
+  return describeSource("Cannot run model", file.path, async () => {
+    const backend = await openIsolated(file.bytes, { library, core, io });
+    if (backend.arithmetic === "double") {
+      warn(`${library} is a test double of the NPU library: no figure is an NPU's`);
+    }
+    return backend;
+  });
+}
