@@ -94,7 +94,7 @@ describe("readRecord()", () => {
       code: "CONFIG",
       message:
         `Cannot use "${rknn}.json": it describes a file bbbbbbbbbbbb…, and "${rknn}" is ` +
-        "eeeeeeeeeeee…; convert the model again",
+        "eeeeeeeeeeee…, as when a conversion is cut off; convert the model again",
     });
   });
 

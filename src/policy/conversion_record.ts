@@ -115,7 +115,7 @@ export function readRecord(rknn: string, digest: string): ConversionRecord {
   throw new Lite3Error(
     "CONFIG",
     `Cannot use ${quote(path)}: it describes a file ${record.rknn.sha256.slice(0, 12)}…, and ` +
-      `${quote(rknn)} is ${digest.slice(0, 12)}…; convert the model again`,
+      `${quote(rknn)} is ${digest.slice(0, 12)}…, as when a conversion is cut off; convert the model again`,
   );
 }
 
