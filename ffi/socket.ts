@@ -52,12 +52,11 @@ function openSocket(address: SocketAddress): number {
   return fd;
 }
 
-/** Two connected sockets, for this process and a child of its own. */
-export function openSocketPair(): readonly [number, number] {
-  const fds = new Int32Array(2);
-  const type = STREAM | CLOEXEC | NONBLOCK;
-  checkCall("socketpair", libc.socketpair(AF.UNIX, type, 0, fds));
-  return [fds[0] as number, fds[1] as number];
+/** Two sockets connected to each other; neither blocks, and no child inherits one by accident. */
+export function socketPair(): [ours: number, theirs: number] {
+  const pair = new Int32Array(2);
+  checkCall("socketpair", libc.socketpair(AF.UNIX, STREAM | CLOEXEC | NONBLOCK, 0, pair));
+  return [pair[0] as number, pair[1] as number];
 }
 
 function setOption(fd: number, level: number, option: number): void {

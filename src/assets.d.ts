@@ -18,6 +18,11 @@ declare module "*.npz" {
   export default path;
 }
 
+declare module "*.py" {
+  const text: string;
+  export default text;
+}
+
 declare module "*.css" {
   const text: string;
   export default text;

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRandom } from "../../src/base/random.ts";
 import { decodeOnnx } from "../../src/formats/onnx.ts";
-import { writeStateDict } from "../../src/formats/torch_fixture.ts";
+import { writeStateDict } from "../../src/formats/torch_writer.ts";
 import { proveWeights } from "../../src/runtime/rknn_weights.ts";
 import { RawClient } from "../../src/wire/client.ts";
 import { emptyDouble } from "../../src/runtime/rknn_double_fixture.ts";

@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { version } from "../../package.json" with { type: "json" };
 import { AARCH64_ENV, asAarch64 } from "./emulate.ts";
-import { BINARIES, type Ran, run } from "./project.ts";
+import { readNpy } from "../../src/formats/npy.ts";
+import { BINARIES, NATIVE_BINARY, type Ran, run } from "./project.ts";
 import { findTool, testWith } from "./test_tools.ts";
 
 /** Trajectory of the demo's walk: the same on every machine and architecture. */
@@ -25,6 +26,8 @@ beforeAll(() => {
     join(directory, ".env"),
     "LITE3RL_HOSTILE=1\nNODE_OPTIONS=--require=./hostile.ts\n",
   );
+  // What the user's verbs obey must not reach the service that the demo starts.
+  writeFileSync(join(directory, "lite3rl.yaml"), "serve: {tcp: true, warmup: 0}\n");
   writeFileSync(
     join(directory, "hostile.ts"),
     `require("node:fs").writeFileSync("canary", "was here"); process.exit(66);\n`,
@@ -82,6 +85,49 @@ describe.skipIf(!isBuilt)("the built binaries", () => {
     checkDemo(run([BINARIES.x64, "demo", "--json"], { cwd: directory }));
   });
 
+  test.skipIf(process.arch !== "x64")("x64 runs the user's TypeScript, and nothing else", () => {
+    writeFileSync(
+      join(directory, "my_env.ts"),
+      `import { LITE3_CONTRACT } from "lite3rl";
+      import { width } from "./sizes.ts";
+      enum Way { On = 1 }
+      console.log(LITE3_CONTRACT.robot);
+      export default class {
+        observationSize = width; actionSize = 1;
+        reset(seed: number): number[] { return [seed, Way.On]; }
+        step([action]: Float32Array) {
+          return { observation: [action, 0], reward: 0, terminated: false };
+        }
+      }
+      export const policy = ([first]: Float32Array): number[] => [(first as number) + 1];`,
+    );
+    writeFileSync(join(directory, "sizes.ts"), "export const width: number = 2;");
+    const words = ["--env", "./my_env.ts", "--policy", "./my_env.ts:policy", "--samples", "5"];
+    const ran = run([BINARIES.x64, "collect", "--json", ...words], { cwd: directory });
+    expect({ status: ran.status, stderr: ran.stderr }).toEqual({ status: 0, stderr: "lite3\n" });
+    const { data } = readNpy(readFileSync(join(directory, "calib_obs.npy")));
+    expect([...(data as Float32Array)]).toEqual([0, 1, 1, 0, 2, 0, 3, 0, 4, 0]);
+    expect(existsSync(join(directory, "canary"))).toBe(false);
+  });
+
+  testWith("python")("run the user's Python by the bridge inside of them", () => {
+    writeFileSync(
+      join(directory, "my_env.py"),
+      `class Env:
+    act_dim = 1
+    def reset(self, seed=None): return [0.0]
+    def step(self, action): return [float(action[0])], 0.0, False, False, {}
+def policy(obs): return [obs[0] + 1]
+`,
+    );
+    const words = ["--env", "my_env:Env", "--policy", "my_env:policy", "--samples", "3"];
+    const python = ["--python", findTool("python") ?? ""];
+    const command = [NATIVE_BINARY, "collect", "--json", ...words, ...python];
+    expect(run(command, { cwd: directory })).toMatchObject({ status: 0, stderr: "" });
+    const { data } = readNpy(readFileSync(join(directory, "calib_obs.npy")));
+    expect([...(data as Float32Array)]).toEqual([0, 1, 2]);
+  });
+
   testWith("qemu")(
     "aarch64 runs the demo from a hostile directory, and walks the same trajectory",
     () => {
@@ -90,4 +136,18 @@ describe.skipIf(!isBuilt)("the built binaries", () => {
     },
     600_000,
   );
+
+  test.skipIf(process.arch !== "x64")("x64 makes a project and runs verbs without flags", () => {
+    const lite3rl = (cwd: string, ...words: string[]): Ran =>
+      run([BINARIES.x64, ...words, "--quiet"], { cwd });
+    const project = join(directory, "project");
+    const ran = [
+      lite3rl(directory, "init", "project"),
+      lite3rl(project, "export"),
+      lite3rl(project, "parity", "--no-dataset"),
+    ];
+    expect(ran.map(({ status, stderr }) => ({ status, stderr }))).toEqual(
+      ran.map(() => ({ status: 0, stderr: "" })),
+    );
+  });
 });

@@ -60,7 +60,7 @@ const ORDER = [
   ["src/rknn_toolkit"],
   ["src/runtime", "src/environment"],
   ["src/compare", "src/report"],
-  ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts"],
+  ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
   [
     "src/export",
     "src/collect",

@@ -20,7 +20,7 @@ import { CACHE, ROOT, run } from "./project.ts";
 export type Tool = { readonly path: string } | { readonly missing: string };
 
 export const TOOLS = {
-  /** Python with numpy, onnx and onnxruntime, in a virtual environment of its own. */
+  /** Python with numpy, onnx, onnxruntime and gymnasium, in a virtual environment of its own. */
   python: () => {
     const requirements = join(ROOT, "scripts", "dev", "requirements.txt");
     const venv = makeVenv(requirements);
@@ -39,6 +39,8 @@ export const TOOLS = {
   zig: () => makeVenv(join(ROOT, "scripts", "dev", "zig_requirements.txt")),
   /** The vendor's NPU library for aarch64, version 1.5.2. */
   librknnrt: () => downloadLibrary(),
+  /** Python with torch for the CPU: Debian's, since that of PyPI brings gigabytes of CUDA. */
+  torch: () => hasTorch() ?? install(["python3-torch"]) ?? hasTorch() ?? notThere("torch"),
   chromium: () =>
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
   /** rknn-toolkit2, as the program itself installs it; kept between runs in the user's cache. */
@@ -70,6 +72,15 @@ function notThere(program: string): Tool {
 function hasQemu(): Tool | undefined {
   const isThere = existsSync(join(AARCH64_LIBRARIES, "lib", "libstdc++.so.6"));
   return isThere ? onPath("qemu-aarch64-static") : undefined;
+}
+
+/** The first Python that can import torch: the system's may hide behind another on PATH. */
+function hasTorch(): Tool | undefined {
+  const pythons = ["python3", "/usr/bin/python3"].map((name) => Bun.which(name));
+  const path = pythons.find(
+    (python) => python !== null && run([python, "-I", "-c", "import torch"]).status === 0,
+  );
+  return path ? { path } : undefined;
 }
 
 let updated = false;

@@ -61,6 +61,8 @@ describe("agent --json", () => {
         steps: 60,
         durationS: 1.2,
         rateHz: 50,
+        totalReward: number,
+        restarts: 0,
         command: [-0.3, 0.1, 0],
         velocity: vector,
         velocityError: vector,
@@ -106,6 +108,56 @@ describe("agent --json", () => {
   test("takes 512 steps, the blueprint's number, unless told otherwise", async () => {
     const { status, json } = await runJson(["agent", "--connect", `unix:${socket}`, "--fast"]);
     expect({ status, json }).toMatchObject({ status: 0, json: { steps: 512, falls: 0 } });
+  });
+
+  test("runs in an environment of the user's, and reports what that tells", async () => {
+    const env = join(directory, "my_env.ts");
+    writeFileSync(
+      env,
+      `export default class {
+        observationSize = 45;
+        actionSize = 12;
+        controlPeriodMs = 10;
+        #steps = 0;
+        reset(seed: number) { console.log("seed", seed); return new Float32Array(45); }
+        step() {
+          this.#steps++;
+          const observation = new Float32Array(45);
+          const truncated = this.#steps % 8 === 0;
+          return { observation, reward: 0.5, terminated: false, truncated };
+        }
+      }`,
+    );
+    const ran = await runJson([
+      "agent",
+      "--connect",
+      `unix:${socket}`,
+      "--env",
+      env,
+      "--steps",
+      "20",
+    ]);
+    expect(ran).toEqual({
+      status: 0,
+      stderr: "seed 0\nseed 1\nseed 2\n",
+      json: {
+        falls: 0,
+        ending: null,
+        steps: 20,
+        durationS: 0.2,
+        rateHz: 100,
+        totalReward: 10,
+        restarts: 2,
+        overruns: number,
+        latencyUs: { p50: number, p99: number, max: number },
+        requestedSteps: 20,
+        realTime: true,
+        environment: env,
+        seed: 0,
+        backend: "remote",
+        evidence: "unstated",
+      },
+    });
   });
 
   test("exits with 1 when the robot falls", async () => {

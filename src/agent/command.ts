@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { notice } from "../base/log.ts";
-import { stopOnSignals } from "../base/stop.ts";
+import { type Stop, stopOnSignals } from "../base/stop.ts";
 import {
   defineCommand,
   durationValue,
@@ -19,8 +19,9 @@ import {
 } from "../cli/command.ts";
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { progress } from "../cli/output.ts";
+import { ENVIRONMENT_HELP, PROGRAM_FLAGS, programOptions } from "../cli/program_flags.ts";
 import type { Environment } from "../environment/environment.ts";
-import { openEnvironment } from "../environment/open.ts";
+import { isBuiltIn, openEnvironment } from "../environment/open.ts";
 import { openPolicy } from "../runtime/open.ts";
 import type { NpuOptions } from "../runtime/open_rknn.ts";
 import { createPolicy, type Policy } from "../runtime/policy.ts";
@@ -31,6 +32,7 @@ import { renderSummary, summarise } from "./summary.ts";
 
 /** The blueprint's number of steps. */
 const DEFAULT_STEPS = 512;
+const DEFAULT_COMMAND = [0.5, 0, 0] as const;
 /** Every step is kept for the summary: 55 hours at 50 Hz. */
 const STEPS_MAX = 10_000_000;
 
@@ -58,7 +60,7 @@ export default defineCommand({
     },
     env: {
       value: "<env>",
-      help: "lite3, or lite3:terrain=step,height=0.1 (default: lite3)",
+      help: ENVIRONMENT_HELP,
       schema: v.optional(textValue("an environment"), "lite3"),
     },
     steps: {
@@ -74,17 +76,17 @@ export default defineCommand({
     command: {
       value: "<vx,vy,wz>",
       help: "Commanded velocity in m/s, m/s, rad/s (default: 0.5,0,0)",
-      schema: v.optional(vectorValue(), "0.5,0,0"),
+      schema: v.optional(vectorValue()),
     },
     start: {
       value: "<how>",
       help: "standing, or lying: stands up first (default: standing)",
-      schema: v.optional(wordValue(["standing", "lying"]), "standing"),
+      schema: v.optional(wordValue(["standing", "lying"])),
     },
     rate: {
       value: "<hz>",
       help: "Control rate (default: 50)",
-      schema: v.optional(numberValue(10, 1000, "a rate in Hz"), 50),
+      schema: v.optional(numberValue(10, 1000, "a rate in Hz")),
     },
     seed: {
       value: "<n>",
@@ -92,6 +94,7 @@ export default defineCommand({
       schema: v.optional(integerValue(0, 2 ** 31 - 1), 0),
     },
     fast: { help: "Do not wait for real time", schema: switchValue() },
+    ...PROGRAM_FLAGS,
     timeout: {
       value: "<time>",
       help: "Longest wait for one answer of a service (default: 2s)",
@@ -99,13 +102,24 @@ export default defineCommand({
     },
     ...NPU_FLAGS,
   },
+  rivals: [
+    ["model", "connect"],
+    ["obsStats", "connect"],
+    ["steps", "duration"],
+  ],
   async run(_positionals, flags) {
     checkSource(flags.model, flags.connect, flags.obsStats);
     if (flags.steps !== undefined && flags.duration !== undefined) {
       throw new Lite3Error("USAGE", "--steps and --duration say the same thing: give one of them");
     }
-    const { command, start, rate: rateHz } = flags;
-    using environment = await openEnvironment(flags.env, { command, start, rateHz });
+    const { start, rate: rateHz, seed } = flags;
+    const watch: { stop?: Stop } = {};
+    const isInterrupted = (): boolean => watch.stop?.requested === true;
+    const program = { ...programOptions(flags), isInterrupted };
+    const given = { start, rateHz, seed, program };
+    const asked = flags.command ?? (isBuiltIn(flags.env) ? DEFAULT_COMMAND : undefined);
+    using environment = await openEnvironment(flags.env, { ...given, command: asked });
+    const command = asked ?? DEFAULT_COMMAND;
     using policy = await openSource(flags, environment);
     const { controlPeriodMs } = environment;
     const steps =
@@ -116,12 +130,13 @@ export default defineCommand({
       throw new Lite3Error("USAGE", `--duration is ${steps} steps, at most ${STEPS_MAX} are run`);
     }
     using stop = stopOnSignals();
+    watch.stop = stop;
     const bar = progress("agent", steps);
     const episode = await runEpisode({
       environment,
       policy,
       steps,
-      seed: flags.seed,
+      seed,
       realTime: !flags.fast,
       stop,
       onStep: (done) => bar.update(done),
@@ -135,11 +150,11 @@ export default defineCommand({
         requestedSteps: steps,
         realTime: !flags.fast,
         environment: flags.env,
-        start,
-        seed: flags.seed,
+        ...(isBuiltIn(flags.env) ? { start: start ?? "standing" } : {}),
+        seed,
         backend: name,
         evidence: arithmetic,
-        trajectorySha256: environment.trajectoryHash(),
+        ...(environment.trajectoryHash && { trajectorySha256: environment.trajectoryHash() }),
       },
       text: renderSummary(summary, `${name}, ${arithmetic}`, !flags.fast),
       ...failure(episode.fall, episode.interrupted),

@@ -57,7 +57,13 @@ describe("runEpisode()", () => {
       onStep: (step) => done.push(step),
     });
     const { trace, latencyUs, ...rest } = episode;
-    expect(rest).toEqual({ overruns: 0, fall: undefined, interrupted: false });
+    expect(rest).toEqual({
+      overruns: 0,
+      totalReward: expect.any(Number) as number,
+      restarts: 0,
+      fall: undefined,
+      interrupted: false,
+    });
     expect(trace.map(({ timeS }) => timeS)).toEqual(
       Array.from({ length: 120 }, (_, i) => ((i + 1) * 20) / 1000),
     );

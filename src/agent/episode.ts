@@ -34,16 +34,23 @@ export interface Episode {
   /** Time of each inference, normalizer and socket included. */
   readonly latencyUs: readonly number[];
   readonly overruns: number;
+  /** Sum of the rewards. */
+  readonly totalReward: number;
+  /** Ends by the environment that were no fall; each began another episode. */
+  readonly restarts: number;
   /** Why the robot fell, if it did. */
   readonly fall: string | undefined;
   readonly interrupted: boolean;
 }
 
-/** Runs until `steps` are done, the robot falls, or a signal asks to stop. */
+/**
+ * Runs until `steps` are done, the robot falls, or a signal asks to stop. Where an environment ends
+ * an episode otherwise (a time limit, a goal), the next one begins, with the next seed.
+ */
 export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
   const { environment, policy, steps, realTime } = options;
   checkSizes(environment, policy);
-  const state = policy.backend.createState();
+  let state = policy.backend.createState();
   const action = new Float32Array(policy.actionSize);
   let observation = await environment.reset(options.seed);
   const warm = policy.backend.createState();
@@ -54,6 +61,8 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
   const latencyUs: number[] = [];
   let overruns = 0;
   let fall: string | undefined;
+  let totalReward = 0;
+  let restarts = 0;
   const periodUs = environment.controlPeriodMs * 1000;
   let deadlineUs = monotonicUs() + periodUs;
   while (trace.length < steps && fall === undefined && !options.stop?.requested) {
@@ -63,8 +72,15 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
     const result = await environment.step(action);
     observation = result.observation;
     trace.push(result.info);
-    if (result.terminated) fall = result.info.ending ?? "the episode was terminated";
+    totalReward += result.reward;
+    if (result.terminated) fall = result.info.ending;
     options.onStep?.(trace.length);
+    const isOver = result.terminated || result.truncated;
+    if (isOver && fall === undefined && trace.length < steps) {
+      restarts++;
+      observation = await environment.reset(options.seed + restarts);
+      state = policy.backend.createState();
+    }
     if (realTime) {
       const nowUs = monotonicUs();
       if (nowUs > deadlineUs) {
@@ -77,7 +93,7 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
     } else if (trace.length % STEPS_PER_TURN === 0) await turnEventLoop();
   }
   const interrupted = options.stop?.requested === true;
-  return { trace, latencyUs, overruns, fall, interrupted };
+  return { trace, latencyUs, overruns, totalReward, restarts, fall, interrupted };
 }
 
 function checkSizes(environment: Environment, policy: Policy): void {

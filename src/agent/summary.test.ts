@@ -17,6 +17,8 @@ const EPISODE: Episode = {
   trace: TRACE,
   latencyUs: [40, 10, 30, 20, 50],
   overruns: 2,
+  totalReward: 4.5,
+  restarts: 0,
   fall: undefined,
   interrupted: false,
 };
@@ -31,6 +33,8 @@ describe("summarise()", () => {
       steps: 5,
       durationS: 2.5,
       rateHz: 2,
+      totalReward: 4.5,
+      restarts: 0,
       command: [0.5, 0, 0],
       velocity: [1, 0.25, 0.5 / 3],
       velocityError: [0.5, 0.25, 0.5],
@@ -92,6 +96,31 @@ describe("renderSummary()", () => {
         "falls           0",
         "overruns        2 of 5",
         "latency         p50 30 µs, p99 50 µs, max 50 µs (onnx, cpu)",
+      ].join("\n"),
+    );
+  });
+
+  test("leaves out what an environment does not report", () => {
+    const trace = [{ timeS: 0.5 }, { timeS: 1 }];
+    const summary = summarise({ ...EPISODE, trace, restarts: 1 }, [0.5, 0, 0], 500);
+    expect(summary).toEqual({
+      falls: 0,
+      ending: null,
+      steps: 2,
+      durationS: 1,
+      rateHz: 2,
+      totalReward: 4.5,
+      restarts: 1,
+      overruns: 2,
+      latencyUs: { p50: 30, p99: 49.6, max: 50 },
+    });
+    expect(renderSummary(summary, "onnx, cpu", true)).toBe(
+      [
+        "episode",
+        "time      1.00 s, 2 steps at 2 Hz",
+        "reward    4.5 in 2 episodes",
+        "overruns  2 of 2",
+        "latency   p50 30 µs, p99 50 µs, max 50 µs (onnx, cpu)",
       ].join("\n"),
     );
   });

@@ -5,6 +5,7 @@
 import { mean, quantileSorted } from "simple-statistics";
 import { figure, metres, microseconds, table } from "../cli/output.ts";
 import { assert, present } from "../base/assert.ts";
+import { plural } from "../base/text.ts";
 import type { StepInfo } from "../environment/environment.ts";
 import type { Episode } from "./episode.ts";
 
@@ -16,17 +17,26 @@ export interface Latency {
   readonly max: number;
 }
 
-/** The document of `agent --json`; the names of its fields are a contract. */
-export interface EpisodeSummary {
-  /** Straight line from start to end, metres; negative when it ends behind its start. */
-  readonly walkedM: number;
-  /** The same as x (forward at the start) and y (left). */
-  readonly displacementM: readonly [number, number];
+/** What every environment tells. */
+export interface EpisodeFigures {
   readonly falls: number;
   readonly ending: string | null;
   readonly steps: number;
   readonly durationS: number;
   readonly rateHz: number;
+  readonly totalReward: number;
+  /** Ends by the environment that were no fall; each began another episode. */
+  readonly restarts: number;
+  readonly overruns: number;
+  readonly latencyUs: Latency;
+}
+
+/** What an environment tells that knows where its robot is. */
+export interface WalkFigures {
+  /** Straight line from start to end, metres; negative when it ends behind its start. */
+  readonly walkedM: number;
+  /** The same as x (forward at the start) and y (left). */
+  readonly displacementM: readonly [number, number];
   readonly command: Command;
   /** Means after the first second: vx, vy in m/s, wz in rad/s. */
   readonly velocity: Command;
@@ -35,17 +45,53 @@ export interface EpisodeSummary {
   readonly heightM: { readonly min: number; readonly max: number; readonly mean: number };
   /** Feet on the ground in the last step. */
   readonly feetDown: number;
-  readonly overruns: number;
-  readonly latencyUs: Latency;
 }
 
-/** Summarises an episode of an environment that reports its base (position, velocity). */
+export type WalkSummary = EpisodeFigures & WalkFigures;
+
+/**
+ * The document of `agent --json`; the names of its fields are a contract. Figures of a walk are
+ * there when the environment reports position, velocity and yaw rate in every step of one episode.
+ */
+export type EpisodeSummary = EpisodeFigures & Partial<WalkFigures>;
+
 export function summarise(
   episode: Episode,
   command: Command,
   controlPeriodMs: number,
 ): EpisodeSummary {
   const { trace } = episode;
+  const figures: EpisodeFigures = {
+    falls: episode.fall === undefined ? 0 : 1,
+    ending: episode.fall ?? null,
+    steps: trace.length,
+    durationS: (trace.length * controlPeriodMs) / 1000,
+    rateHz: 1000 / controlPeriodMs,
+    totalReward: episode.totalReward,
+    restarts: episode.restarts,
+    overruns: episode.overruns,
+    latencyUs: summariseLatency(episode.latencyUs),
+  };
+  const isWalk = trace.every(
+    ({ position, velocity, yawRate }) => position && velocity && yawRate !== undefined,
+  );
+  return isWalk && episode.restarts === 0
+    ? { ...walkFigures(trace, command), ...figures }
+    : figures;
+}
+
+/** The summary of an episode of the Lite3, which knows where it is. */
+export function summariseWalk(
+  episode: Episode,
+  command: Command,
+  controlPeriodMs: number,
+): WalkSummary {
+  const summary = summarise(episode, command, controlPeriodMs);
+  assert(summary.walkedM !== undefined, "the environment reports a walk");
+  return summary as WalkSummary;
+}
+
+function walkFigures(trace: readonly StepInfo[], command: Command): WalkFigures {
   const first = present(trace[0], "the first step");
   const last = present(trace.at(-1), "the last step");
   const [x0, y0] = present(first.position);
@@ -57,11 +103,6 @@ export function summarise(
   return {
     walkedM: Math.hypot(dx, dy) * (dx < 0 ? -1 : 1),
     displacementM: [dx, dy],
-    falls: episode.fall === undefined ? 0 : 1,
-    ending: episode.fall ?? null,
-    steps: trace.length,
-    durationS: (trace.length * controlPeriodMs) / 1000,
-    rateHz: 1000 / controlPeriodMs,
     command,
     velocity: perAxis(moving, (values) => mean(values)),
     velocityError: perAxis(moving, (values, axis) =>
@@ -69,8 +110,6 @@ export function summarise(
     ),
     heightM: { min: Math.min(...heights), max: Math.max(...heights), mean: mean(heights) },
     feetDown: (last.footContact ?? []).filter(Boolean).length,
-    overruns: episode.overruns,
-    latencyUs: summariseLatency(episode.latencyUs),
   };
 }
 
@@ -107,38 +146,49 @@ function axes([vx, vy, wz]: Command): string {
 
 /** The summary as a table for a terminal. */
 export function renderSummary(summary: EpisodeSummary, ranOn: string, realTime: boolean): string {
-  const { walkedM, displacementM, velocity, velocityError, heightM, latencyUs } = summary;
+  const { latencyUs, restarts } = summary;
+  const isWalk = summary.walkedM !== undefined;
+  const rows: [string, string][] = [
+    [
+      "time",
+      `${summary.durationS.toFixed(2)} s, ${summary.steps} steps at ${figure(summary.rateHz)} Hz`,
+    ],
+    ["falls", summary.falls === 0 ? "0" : `${summary.falls}: ${summary.ending}`],
+    ["overruns", realTime ? `${summary.overruns} of ${summary.steps}` : "none counted with --fast"],
+    [
+      "latency",
+      `p50 ${microseconds(latencyUs.p50)}, p99 ${microseconds(latencyUs.p99)}, ` +
+        `max ${microseconds(latencyUs.max)} (${ranOn})`,
+    ],
+  ];
+  if (isWalk) {
+    const [walked, ...more] = walkRows(summary as WalkSummary);
+    rows.splice(1, 0, ...more);
+    rows.unshift(present(walked));
+  } else {
+    rows.splice(1, 1, [
+      "reward",
+      `${figure(summary.totalReward)} in ${plural(restarts + 1, "episode")}`,
+    ]);
+    if (summary.falls > 0) rows.push(["falls", `1: ${summary.ending}`]);
+  }
+  return table(["episode", ""], rows);
+}
+
+function walkRows(summary: WalkSummary): [string, string][] {
+  const { walkedM, displacementM, velocity, velocityError, heightM } = summary;
   const direction = walkedM < 0 ? "backward" : "forward";
   const [dx, dy] = displacementM;
-  return table(
-    ["episode", ""],
+  const after = summary.durationS > 1 ? " after 1 s" : "";
+  return [
     [
-      [
-        "walked",
-        `${metres(Math.abs(walkedM))} ${direction} (x ${dx.toFixed(2)}, y ${dy.toFixed(2)})`,
-      ],
-      [
-        "time",
-        `${summary.durationS.toFixed(2)} s, ${summary.steps} steps at ${figure(summary.rateHz)} Hz`,
-      ],
-      ["command", axes(summary.command)],
-      ["velocity", axes(velocity)],
-      [
-        "velocity error",
-        `${axes(velocityError)} (RMS${summary.durationS > 1 ? " after 1 s" : ""})`,
-      ],
-      ["base height", `${heightM.min.toFixed(3)} to ${heightM.max.toFixed(3)} m`],
-      ["feet down", `${summary.feetDown} of 4 at the end`],
-      ["falls", summary.falls === 0 ? "0" : `${summary.falls}: ${summary.ending}`],
-      [
-        "overruns",
-        realTime ? `${summary.overruns} of ${summary.steps}` : "none counted with --fast",
-      ],
-      [
-        "latency",
-        `p50 ${microseconds(latencyUs.p50)}, p99 ${microseconds(latencyUs.p99)}, ` +
-          `max ${microseconds(latencyUs.max)} (${ranOn})`,
-      ],
+      "walked",
+      `${metres(Math.abs(walkedM))} ${direction} (x ${dx.toFixed(2)}, y ${dy.toFixed(2)})`,
     ],
-  );
+    ["command", axes(summary.command)],
+    ["velocity", axes(velocity)],
+    ["velocity error", `${axes(velocityError)} (RMS${after})`],
+    ["base height", `${heightM.min.toFixed(3)} to ${heightM.max.toFixed(3)} m`],
+    ["feet down", `${summary.feetDown} of 4 at the end`],
+  ];
 }

@@ -14,6 +14,7 @@ test("ERROR_CODES gives every kind of failure the exit status of the documentati
   const statuses = Object.entries(ERROR_CODES).map(([code, { status }]) => [code, status]);
   expect(Object.fromEntries(statuses)).toEqual({
     CHECK_FAILED: 1,
+    PROGRAM: 1,
     USAGE: 2,
     CONFIG: 2,
     NOT_FOUND: 3,

@@ -10,6 +10,7 @@
 
 export const ERROR_CODES = {
   CHECK_FAILED: { status: 1, meaning: "Checked, and it failed: parity, a fall, a rejected model" },
+  PROGRAM: { status: 1, meaning: "An environment or policy of the user's that failed" },
   USAGE: { status: 2, meaning: "A verb, flag or flag value that means nothing here" },
   CONFIG: { status: 2, meaning: "Configuration that contradicts itself or the files it names" },
   NOT_FOUND: { status: 3, meaning: "An input that is missing, or is not a file" },

@@ -29,6 +29,8 @@ export const LIMITS = {
   codeDepth: 100,
   /** Expressions read on the way through a TorchScript policy; an LSTM takes some hundred. */
   codeSteps: 20_000,
+  /** What `expand()` repeats in one file: the largest layer of a policy, 1024², has as many. */
+  expandedElements: 1 << 20,
   /** Dimensions of one tensor: numpy's own NPY_MAXDIMS. */
   tensorRank: 64,
   /** Nesting of protobuf messages: ONNX itself needs 6 outside control-flow graphs. */
@@ -41,6 +43,8 @@ export const LIMITS = {
   npyHeaderBytes: 10_000,
   /** JSON at the end of a .rknn: names and shapes, one or two kilobytes in practice. */
   rknnDocumentBytes: 4 << 20,
+  /** One answer of a user's Python program: a vector and a few words. */
+  bridgeBytes: 4 << 20,
   /** Tables of one vector in a FlatBuffer: offsets can name one many times; policies have dozens. */
   flatBufferTables: 10_000,
   /** Bytes of one text in a FlatBuffer that are read: every table can name the same long one. */
@@ -49,6 +53,8 @@ export const LIMITS = {
   vectorWidth: 65_536,
   /** Files of one directory that `inspect` opens: a training run leaves some hundred. */
   inspectEntries: 1_000,
+  /** Weights of a policy that `init` generates: 64 MiB; the NPU's policies have some 200,000. */
+  generatedParameters: 1 << 24,
   /** Connections one service holds: each costs two buffers and a file descriptor. */
   connections: 1_024,
   /** `sun_path` holds 108 bytes with its terminating zero (unix(7)). */

@@ -5,7 +5,7 @@
  */
 
 import { writeSync } from "node:fs";
-import { styleText } from "node:util";
+import { format, styleText } from "node:util";
 
 let quiet = false;
 let sink: (line: string) => void = writeLine;
@@ -36,6 +36,12 @@ export function complain(kind: "error" | "failed" | "bug", message: string): voi
 
 function paintError(style: "red" | "yellow", text: string): string {
   return styleText(style, text, { stream: process.stderr });
+}
+
+/** What a user's module prints goes to stderr from now on: stdout has results alone. */
+export function consoleToStderr(): void {
+  const print = (...words: unknown[]): void => say(format(...words));
+  Object.assign(console, { log: print, info: print, debug: print });
 }
 
 /** Gives every line to `write` instead of stderr, for those who want to see what is said. */

@@ -33,3 +33,18 @@ export const tallyText = (counts: Readonly<Record<string, number>>): string =>
   Object.entries(counts)
     .map(([word, count]) => (count === 1 ? plain(word) : `${plain(word)} ×${count}`))
     .join(", ");
+
+/** Breaks at spaces; a word that is longer than a line stays whole. */
+export function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (longer.length <= columns || line === "") line = longer;
+    else {
+      lines.push(line);
+      line = word;
+    }
+  }
+  return [...lines, line];
+}

@@ -3,24 +3,18 @@
  * that prints errors and decides the exit status.
  */
 
-import { cac, type CAC, type Command as CacCommand } from "cac";
-import { closest, distance } from "fastest-levenshtein";
-import * as v from "valibot";
 import { version } from "../../package.json" with { type: "json" };
 import { AssertionError } from "../base/assert.ts";
 import { ERROR_CODES, Lite3Error, quote } from "../base/errors.ts";
-import { complain, setQuiet } from "../base/log.ts";
-import { type Command, type CommandResult, flagName } from "./command.ts";
+import { complain, notice, setQuiet } from "../base/log.ts";
+import { checkArguments, checkGiven, gatherArguments, unknownFlag } from "./arguments.ts";
+import type { CommandResult } from "./command.ts";
 import { printResult } from "./output.ts";
-import { ABSENT, INTERNAL_VERBS, type Verb, VERBS } from "./verbs.ts";
-import { joinValues, spellSwitches } from "./words.ts";
-
-const GLOBAL_SWITCHES = {
-  json: "Print one JSON document on stdout, everything else on stderr",
-  quiet: "Print no progress and no notices",
-} as const;
-
-const ALL_VERBS: readonly Verb[] = [...VERBS, ...INTERNAL_VERBS];
+import { createCli } from "./program.ts";
+import { describeSources } from "./settings.ts";
+import { showConfig } from "./show_config.ts";
+import { INTERNAL_VERBS, VERBS, type Verb } from "./verbs.ts";
+import { joinValues, nearest } from "./words.ts";
 
 /** Runs the program with the user's arguments; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -33,9 +27,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function dispatch(given: string[], json: boolean): Promise<number> {
+async function dispatch(typed: string[], json: boolean): Promise<number> {
   // `lite3rl help export` is `lite3rl export --help`.
-  const argv = given[0] === "help" ? [...given.slice(1), "--help"] : given;
+  const argv = typed[0] === "help" ? [...typed.slice(1), "--help"] : typed;
   const word = argv.find((argument) => !argument.startsWith("-"));
   const wantsHelp = argv.includes("--help") || argv.includes("-h");
   if (word === undefined) {
@@ -58,7 +52,14 @@ async function dispatch(given: string[], json: boolean): Promise<number> {
     cli.outputHelp();
     return 0;
   }
-  const { positionals, flags } = readArguments(command, argv);
+  const given = gatherArguments(command, argv, process.env);
+  if (given.showConfig) {
+    checkGiven(command, given.settings);
+    print(showConfig(command, given.settings), json);
+    return 0;
+  }
+  const { positionals, flags } = checkArguments(command, given);
+  for (const line of describeSources(given.settings)) notice(line);
   const result = await command.run(positionals, flags as never, {
     announce: (announced) => print(announced, json),
   });
@@ -106,146 +107,13 @@ function report(error: unknown, json: boolean): number {
 
 function findVerb(word: string): Verb {
   const plain = word.replace(/\.py$/, "");
-  const verb = ALL_VERBS.find(({ name, aliases }) => name === plain || aliases.includes(plain));
+  const verb = [...VERBS, ...INTERNAL_VERBS].find(
+    ({ name, aliases }) => name === plain || aliases.includes(plain),
+  );
   if (verb !== undefined) return verb;
-  const instead = ABSENT[plain];
-  if (instead !== undefined) {
-    throw new Lite3Error("UNSUPPORTED", `${quote(word)} is not in this version: ${instead}`);
-  }
-  const known = VERBS.flatMap(({ name, aliases }) => [name, ...aliases]);
+  const known = VERBS.flatMap(({ name, aliases }) => [name].concat(aliases));
   throw new Lite3Error(
     "USAGE",
     `Unknown verb ${quote(word)}${nearest(plain, known)}; lite3rl --help lists all`,
   );
-}
-
-/** Registers every verb by name for the help page, and the loaded one with its flags. */
-function createCli(loaded?: Command): CAC {
-  const cli = cac("lite3rl");
-  cli.usage("<verb> [options]");
-  cli.option("--help", "Show this help, or that of a verb");
-  if (loaded === undefined) cli.option("--version", "Show the version");
-  for (const [name, help] of Object.entries(GLOBAL_SWITCHES)) cli.option(`--${name}`, help);
-  if (loaded !== undefined) describe(cli, loaded);
-  else for (const { name, summary } of VERBS) cli.command(name, summary);
-  cli.globalCommand.helpCallback = (sections) => [
-    { body: `lite3rl ${version}` },
-    ...sections
-      .slice(1)
-      .filter(({ title }) => !title?.startsWith("For more info"))
-      .map(({ title = "", body }) => ({
-        title: title === "Commands" ? "Verbs" : title,
-        body: body.replaceAll(/ +$/gm, "").replaceAll(" (default: true)", ""),
-      })),
-  ];
-  return cli;
-}
-
-function describe(cli: CAC, command: Command): CacCommand {
-  const { aliases } = ALL_VERBS.find(({ name }) => name === command.name) as Verb;
-  const words = cli.command(`${command.name} ${command.positionals}`.trim(), command.summary);
-  words.allowUnknownOptions();
-  const usage = [command.name, command.positionals, "[options]"].filter(Boolean).join(" ");
-  const about = [command.summary, ...(command.details ?? []).map((line) => `  ${line}`)];
-  words.usage(`${usage}\n\n  ${about.join("\n")}`);
-  for (const alias of aliases) {
-    words.alias(alias);
-    words.alias(`${alias}.py`);
-  }
-  for (const [key, flag] of Object.entries(command.flags)) {
-    const name = flag.isOnByDefault === true ? flagName(`no-${key}`) : flagName(key);
-    words.option([name, flag.value].filter(Boolean).join(" "), flag.help);
-  }
-  words.example(`  $ lite3rl ${command.example}`);
-  words.action(() => {});
-  return words;
-}
-
-/** What the user wrote for this verb, checked. After `--` everything is a positional. */
-export function readArguments(
-  command: Command,
-  argv: readonly string[],
-): { positionals: readonly string[]; flags: Record<string, unknown> } {
-  const cli = createCli(command);
-  const words = spellSwitches(command, argv);
-  const { args, options } = cli.parse(["bun", "lite3rl", ...words], { run: false });
-  const { "--": rest = [], ...given } = options;
-  checkHaveValues(cli);
-  const positionals = [...args.flat(), ...(rest as string[])];
-  checkPositionals(command, positionals);
-  return { positionals, flags: checkFlags(command, given) };
-}
-
-function checkHaveValues(cli: CAC): void {
-  try {
-    cli.matchedCommand?.checkOptionValue();
-  } catch (error) {
-    const option = /`(.+)`/.exec((error as Error).message)?.[1] ?? "a flag";
-    const [name = option, value = "<value>"] = option.split(" ");
-    throw new Lite3Error("USAGE", `${name} needs a value: ${name} ${value}`, { cause: error });
-  }
-}
-
-/** `<x>` must be there, `[x]` may be, `[...x]` takes all that follow. */
-function checkPositionals(command: Command, found: readonly string[]): void {
-  const wanted = command.positionals === "" ? [] : command.positionals.split(" ");
-  const needed = wanted.filter((word) => word.startsWith("<"));
-  const most = wanted.some((word) => word.startsWith("[...")) ? Infinity : wanted.length;
-  if (found.length >= needed.length && found.length <= most) return;
-  const hint = `lite3rl ${command.example}`;
-  if (found.length < needed.length) {
-    const missing = needed.slice(found.length).join(" ");
-    throw new Lite3Error("USAGE", `${command.name} needs ${missing}, for example: ${hint}`);
-  }
-  const extra = found.slice(wanted.length).map(quote).join(", ");
-  throw new Lite3Error(
-    "USAGE",
-    `${command.name} takes ${wanted.join(" ") || "no arguments"}, ` +
-      `and does not know what to do with ${extra}, for example: ${hint}`,
-  );
-}
-
-/** One strictObject per verb: every flag has a meaning, none is ignored. */
-function checkFlags(command: Command, given: Record<string, unknown>): Record<string, unknown> {
-  const entries = Object.fromEntries(
-    Object.entries(command.flags).map(([key, { schema }]) => [key, schema]),
-  );
-  const switches = Object.fromEntries(
-    Object.keys(GLOBAL_SWITCHES).map((key) => [key, v.optional(v.boolean())]),
-  );
-  const known = [...Object.keys(entries), ...Object.keys(switches), "help"].map(flagName);
-  for (const [key, value] of Object.entries(given)) {
-    const name = flagName(key);
-    if (!known.includes(name)) {
-      const written = value === false ? `--no-${name.slice(2)}` : name;
-      throw unknownFlag(key.length === 1 ? `-${key}` : written, command.name, known);
-    }
-    if (Array.isArray(value)) {
-      throw new Lite3Error("USAGE", `${name} was given ${value.length} times, it is taken once`);
-    }
-  }
-  const checked = v.safeParse(v.strictObject({ ...entries, ...switches }), given);
-  if (checked.success) return checked.output;
-  const [issue] = checked.issues;
-  const name = flagName(String(issue.path?.[0]?.key));
-  const example = `lite3rl ${command.example}`;
-  throw new Lite3Error(
-    "USAGE",
-    issue.input === undefined
-      ? `${command.name} needs ${name}, for example: ${example}`
-      : `${name} ${issue.message}`,
-  );
-}
-
-function unknownFlag(flag: string, verb: string, known: readonly string[]): Lite3Error {
-  return new Lite3Error(
-    "USAGE",
-    `Unknown flag ${quote(flag)} for ${verb}${nearest(flag, known)}; see --help`,
-  );
-}
-
-function nearest(word: string, known: readonly string[]): string {
-  const candidate = closest(word, known);
-  const near = distance(word, candidate) <= Math.max(2, word.length / 3);
-  return near ? `: did you mean ${candidate}?` : "";
 }

@@ -43,13 +43,26 @@ export interface CommandContext {
 
 export interface Command<F extends Flags = Flags> {
   readonly name: string;
-  /** Positional arguments as cac writes them: `<a> <b>`, `<a> [b]`, `<action> [...names]`. */
+  /**
+   * Positional arguments as cac writes them: `<checkpoint>`, `<a> <b>`, nothing, or `[...sets]`
+   * for any number.
+   */
   readonly positionals: string;
   readonly summary: string;
   /** Lines that help shows below the summary. */
   readonly details?: readonly string[];
   /** Keys in camelCase; `dynamicBatch` is `--dynamic-batch`. */
   readonly flags: F;
+  /**
+   * Flags (or positionals, by name) that exclude each other: the one on the command line displaces
+   * the other in a file.
+   */
+  readonly rivals?: readonly (readonly [string, string])[];
+  /**
+   * Flags that mean nothing beside these arguments: what a file or variable says of them is left
+   * out. On the command line `run` refuses them.
+   */
+  unused?(positionals: readonly string[], valueOf: (key: string) => unknown): readonly string[];
   /** A line that can be run as it stands, without the program's name. */
   readonly example: string;
   run(
@@ -69,6 +82,26 @@ export function flagName(key: string): string {
   return `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
+export interface Positional {
+  readonly name: string;
+  readonly isVariadic: boolean;
+}
+
+/** `<a> [...rest]` → its names. */
+export function positionalsOf({ positionals }: Pick<Command, "positionals">): Positional[] {
+  const words = positionals.split(" ").filter(Boolean);
+  return words.map((word) => ({
+    name: word.replaceAll(/[<>[\].]/g, ""),
+    isVariadic: word.includes("..."),
+  }));
+}
+
+/** Does the flag take a file's name? Those of a configuration file are relative to it. */
+export function takesPath(schema: v.GenericSchema): boolean {
+  const inner = "wrapped" in schema ? (schema.wrapped as v.GenericSchema) : schema;
+  return v.getMetadata(inner).isPath === true;
+}
+
 const received = (issue: v.BaseIssue<unknown>): string =>
   issue.input === undefined ? "nothing" : issue.received;
 
@@ -81,6 +114,7 @@ export const pathValue = (): v.GenericSchema<unknown, string> =>
         : `needs a path, got ${received(issue)}`,
     ),
     v.nonEmpty("needs a path, got an empty one"),
+    v.metadata({ isPath: true }),
   );
 
 export const textValue = (what: string): v.GenericSchema<unknown, string> =>
@@ -151,6 +185,25 @@ export const sizesValue = (): v.GenericSchema<unknown, readonly number[]> =>
       "needs whole numbers such as 256,128",
     ),
   );
+
+/** `name:size,name:size`: the parts of an observation, in order. */
+export const termsValue = (): v.GenericSchema<
+  unknown,
+  readonly { readonly name: string; readonly size: number }[]
+> =>
+  v.pipe(
+    textValue("terms such as gyro:3,command:3"),
+    v.regex(/^[^:,]+:[1-9]\d{0,4}(?:,[^:,]+:[1-9]\d{0,4})*$/, (issue) => {
+      return `needs terms such as gyro:3,command:3, got ${issue.input}`;
+    }),
+    v.transform((text) =>
+      text.split(",").map((part) => {
+        const [name = "", size] = part.split(":");
+        return { name, size: Number(size) };
+      }),
+    ),
+  );
+
 function splitNumbers(text: string): number[] {
   return text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
 }

@@ -12,13 +12,13 @@ export interface Verb {
   load(): Promise<Command>;
 }
 
-/** Names of the blueprint that this version has nothing for, with what to do instead. */
-export const ABSENT: Readonly<Record<string, string>> = {
-  example_dummy_policy: "use lite3rl collect --policy random",
-  example_generate_dummy_policy: "lite3rl demo brings a policy, in lite3rl-demo/policy.pt",
-};
-
 export const VERBS: readonly Verb[] = [
+  {
+    name: "init",
+    aliases: ["example_dummy_policy", "example_generate_dummy_policy"],
+    summary: "Make a project: the blueprint's examples, with which the verbs run without flags",
+    load: async () => (await import("../init/command.ts")).default,
+  },
   {
     name: "export",
     aliases: ["export_pt_to_onnx"],

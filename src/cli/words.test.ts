@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { VERBS } from "./verbs.ts";
-import { joinValues, spellSwitches } from "./words.ts";
+import { joinValues, nearest, spellSwitches, takeDenials } from "./words.ts";
 
 test("joinValues() joins a value with a minus to its flag, and nothing else", () => {
   const join = (text: string): string => joinValues(text.split(" ")).join(" ");
@@ -33,5 +33,23 @@ test("spellSwitches() spells switches of two words as cac knows them", async () 
     "--dynamicBatch",
     "a.pt",
     "--obs-stats",
+  ]);
+});
+
+test("takeDenials() takes --no-… of flags with a value, and only before --", async () => {
+  const command = await VERBS.find(({ name }) => name === "export")!.load();
+  const argv = ["a.pt", "--no-obs-stats", "--no-check", "--no-config-file", "--", "--no-config"];
+  expect(takeDenials(command, argv)).toEqual({
+    words: ["a.pt", "--no-check", "--", "--no-config"],
+    denied: ["obsStats", "configFile"],
+  });
+});
+
+test("nearest() suggests what is near, and nothing else", () => {
+  const known = ["serve", "export"];
+  expect([nearest("exprot", known), nearest("zzzzzz", known), nearest("x", [])]).toEqual([
+    ": did you mean export?",
+    "",
+    "",
   ]);
 });

@@ -2,6 +2,7 @@
  * The user's words before cac sees them: it would take some of them otherwise than they are meant.
  */
 
+import { closest, distance } from "fastest-levenshtein";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { type Command, flagName } from "./command.ts";
 
@@ -38,5 +39,35 @@ export function spellSwitches(command: Command, argv: readonly string[]): string
       value === undefined ? [[flagName(key), `--${key}`]] : [],
     ),
   );
+  switches.set("--show-config", "--showConfig");
   return argv.map((argument) => switches.get(argument) ?? argument);
+}
+
+/**
+ * Takes `--no-<flag>` of flags with a value out of the words: it means that neither file nor
+ * variable sets the flag. Returns the flags' keys; `configFile` is among them.
+ */
+export function takeDenials(
+  command: Command,
+  argv: readonly string[],
+): { readonly words: string[]; readonly denied: string[] } {
+  const deniable = new Map([["--no-config-file", "configFile"]]);
+  for (const [key, { value }] of Object.entries(command.flags)) {
+    if (value !== undefined) deniable.set(`--no-${flagName(key).slice(2)}`, key);
+  }
+  const end = argv.indexOf("--");
+  const isDenial = (word: string, at: number): boolean =>
+    deniable.has(word) && (end < 0 || at < end);
+  return {
+    words: argv.filter((word, at) => !isDenial(word, at)),
+    denied: argv.filter(isDenial).map((word) => deniable.get(word) ?? word),
+  };
+}
+
+/** `: did you mean serve?`, or nothing where no known word is near. */
+export function nearest(word: string, known: readonly string[]): string {
+  if (known.length === 0) return "";
+  const candidate = closest(word, known);
+  const near = distance(word, candidate) <= Math.max(2, word.length / 3);
+  return near ? `: did you mean ${candidate}?` : "";
 }

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { memorySource } from "../base/files.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
-import { exportDemoPolicy, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
-import { readNpy } from "../formats/npy.ts";
+import { exportDemoPolicy, failed, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
+import { readNpy, writeNpy } from "../formats/npy.ts";
 import { readNpz } from "../formats/npz.ts";
 import { encodeOnnx } from "../formats/onnx.ts";
 import { modelOf, TINY_NETWORK } from "../policy/policy_fixture.ts";
@@ -64,14 +64,20 @@ describe("collect()", () => {
     expect(result).toEqual({
       output: asked.output,
       samples: 40,
+      chosenFrom: 40,
       observationSize: 45,
       obsStats: null,
       policy: "the default pose held",
       environment: "lite3",
+      sets: [],
       episodes: 1,
       falls: 0,
       seed: 3,
-      coverage: termCoverage(columnStatistics(data, 45), terms),
+      coverage: termCoverage(data, 45, terms),
+      duplicates: 0,
+      commands: { covered: 1, cells: 65, standing: 0 },
+      terrains: { covered: ["flat"], of: ["flat", "step"] },
+      ranges: { doublings: [], enoughFrom: null },
       seconds: expect.any(Number),
     });
   });
@@ -171,7 +177,7 @@ describe("collect()", () => {
         code: "CONFIG",
         message:
           `Cannot write statistics to "${obsStats}": it exists and collect did not write it, and ` +
-          `--policy ${policy} needs no normalizer; name a new file`,
+          `--policy ${policy} needs no normalizer; name a new file, or --no-obs-stats`,
       });
       expect(readFileSync(obsStats)).toEqual(before);
       expect(existsSync(asked.output)).toBe(false);
@@ -230,6 +236,26 @@ describe("collect()", () => {
 });
 
 describe("collect, the verb", () => {
+  test("takes recorded sets in place of a rollout, and no flags of one", async () => {
+    const [set, output] = [place("npy"), place("npy")];
+    writeFileSync(set, writeNpy({ dtype: "float32", shape: [2, 1], data: Float32Array.of(1, 2) }));
+    const ran = await runJson(["collect", set, set, "--output", output, "--terms", "x:1"]);
+    expect(ran).toMatchObject({ status: 0, json: { samples: 4, duplicates: 2 } });
+    for (const flags of [
+      ["--env", "lite3"],
+      ["--policy", "stand"],
+      ["--rate", "50"],
+    ]) {
+      expect(await run(["collect", set, ...flags])).toEqual(
+        failed(
+          2,
+          `Cannot use ${flags[0]} with recorded sets: nothing is rolled out, leave it or the ` +
+            "sets out",
+        ),
+      );
+    }
+  });
+
   test("prints its document with --json, and its table without", async () => {
     const output = place("npy");
     const flags = ["collect", "--policy", "stand", "--samples", "10", "--output", output];
@@ -240,7 +266,7 @@ describe("collect, the verb", () => {
       json: { output, samples: 10, observationSize: 45, episodes: 1, falls: 0, seed: 0 },
     });
     const [head, ...lines] = asText.stdout.trimEnd().split("\n");
-    expect(head).toMatch(/^term +size +min +max +std +constant columns$/);
+    expect(head).toMatch(/^term +size +min +max +std +constant +saturated +outliers +values$/);
     expect(lines.slice(0, 6).map((line) => line.split(" ")[0])).toEqual([
       "base_angular_velocity",
       "projected_gravity",
@@ -250,7 +276,7 @@ describe("collect, the verb", () => {
       "last_action",
     ]);
     expect(lines.at(-1)).toMatch(
-      /^\S+\.npy: 10 observations of 45 numbers from 1 episodes \(the default pose held, 0 falls\)/,
+      /^\S+\.npy: 10 observations of 45 numbers from 1 episode \(the default pose held, 0 falls\)/,
     );
   });
 });

@@ -1,165 +1,256 @@
 /**
- * Observations of a policy in an environment, as the calibration set of the conversion. They are
- * kept as the robot has them, before any normalizer.
+ * A calibration set for the conversion: observations of a policy in an environment, or recorded
+ * ones, and what they cover. They are kept as the robot has them, before any normalizer.
  */
 
-import { existsSync } from "node:fs";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { checkOutput, openFile, writeFileAtomic } from "../base/files.ts";
-import { warn } from "../base/log.ts";
+import { checkOutput, writeFileAtomic } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
-import { type ColumnStatistics, columnStatistics } from "../dataset/column_statistics.ts";
-import { openEnvironment } from "../environment/open.ts";
+import { columnStatistics } from "../dataset/column_statistics.ts";
+import type { ObservationPart } from "../environment/environment.ts";
+import { openEnvironment, terrainsOf } from "../environment/open.ts";
+import { parseProgram, PROGRAM_DEFAULTS, type ProgramOptions } from "../environment/program.ts";
 import { writeNpy } from "../formats/npy.ts";
-import { openNpz, writeNpz } from "../formats/npz.ts";
+import {
+  COMMAND_TERM,
+  type CommandCells,
+  commandCells,
+  type CommandCoverage,
+  commandCoverage,
+  findCommand,
+} from "./commands.ts";
 import { type TermCoverage, termCoverage } from "./coverage.ts";
-import type { NormalizerUse } from "../policy/metadata.ts";
-import { readModel } from "../runtime/open.ts";
-import { isBuiltIn, openActor } from "./policies.ts";
-import { rollOut } from "./rollout.ts";
+import { placeStats, type StatsPlace, writeStats } from "./place_stats.ts";
+import { isModelFile, openActor } from "./policies.ts";
+import { type RangeGrowth, rangeGrowth } from "./range_growth.ts";
+import { readSets, type RecordedSet } from "./recorded_sets.ts";
+import { COMMAND_RANGE, rollOut } from "./rollout.ts";
+import { subsample } from "./subsample.ts";
 
-/** Marks statistics that this verb wrote, so that it may write them again. */
-const MARK = "collected_samples";
+/** Rows recorded for each that is kept, where commands are balanced. */
+export const STRATIFY_FROM = 4;
 
 export interface CollectOptions {
   readonly env: string;
-  /** `random`, `stand` or an .onnx file. */
-  readonly policy: string;
+  /** `random`, `stand`, a model file or a program; none where `sets` are given. */
+  readonly policy?: string | undefined;
+  /** Recorded sets to take instead of a rollout, .npy or .npz. */
+  readonly sets?: readonly string[];
   readonly samples: number;
+  /**
+   * A rollout records so many times `samples`, and those that cover most are kept; 1, or
+   * `STRATIFY_FROM` with `stratify`.
+   */
+  readonly oversample?: number | undefined;
+  /** Keep as many rows of each commanded velocity. */
+  readonly stratify?: typeof COMMAND_TERM | undefined;
+  /** Parts of the observation, where the environment does not say. */
+  readonly terms?: readonly ObservationPart[] | undefined;
   readonly output: string;
   readonly obsStats?: string | undefined;
-  readonly start: "standing" | "lying";
-  readonly rateHz: number;
+  readonly start?: "standing" | "lying" | undefined;
+  readonly rateHz?: number | undefined;
   readonly seed: number;
+  readonly program?: ProgramOptions;
 }
 
 /** The document of `collect --json`. */
 export interface CollectResult {
   readonly output: string;
   readonly samples: number;
+  /** Observations they were chosen from. */
+  readonly chosenFrom: number;
   readonly observationSize: number;
   /** Where mean and std of the samples were written, if they were. */
   readonly obsStats: string | null;
-  readonly policy: string;
-  readonly environment: string;
+  readonly policy: string | null;
+  readonly environment: string | null;
+  readonly sets: readonly RecordedSet[];
   readonly episodes: number;
   readonly falls: number;
   readonly seed: number;
   readonly coverage: readonly TermCoverage[];
+  /** Rows that are there before already. */
+  readonly duplicates: number;
+  readonly commands: CommandCoverage | null;
+  /** Terrains walked on, of those the environment has. */
+  readonly terrains: { readonly covered: readonly string[]; readonly of: readonly string[] } | null;
+  /** Of the observations that the samples were chosen from. */
+  readonly ranges: RangeGrowth;
   readonly seconds: number;
+}
+
+/** Observations before some of them are kept, and where they are from. */
+interface Source {
+  readonly data: Float32Array<ArrayBuffer>;
+  readonly width: number;
+  readonly terms: readonly ObservationPart[];
+  /** Limits of the commands, where they are known. */
+  readonly commandRanges?: readonly (readonly [number, number])[];
+  readonly about: Pick<
+    CollectResult,
+    "policy" | "environment" | "sets" | "episodes" | "falls" | "terrains"
+  >;
 }
 
 /** Writes float32 [samples, N] to `output`. */
 export async function collect(options: CollectOptions): Promise<CollectResult> {
   const started = performance.now();
-  const { env, policy, samples, output, start, rateHz, seed } = options;
-  checkOutput(output, [policy, options.obsStats]);
+  const { policy, sets = [], output, seed } = options;
+  const inputs = [fileOf(policy), fileOf(options.env), ...sets];
+  checkOutput(output, [...inputs, options.obsStats]);
   const stats = await placeStats(options.obsStats, policy);
-  if (stats.write !== undefined) checkOutput(stats.write, [policy]);
-  using environment = await openEnvironment(env, { start, rateHz });
-  using actor = await openActor(policy, environment, seed, stats.read);
-  const bar = progress("collect", samples);
-  const { observations, episodes, falls } = await rollOut(
-    environment,
-    actor,
-    samples,
+  if (stats.write !== undefined) checkOutput(stats.write, inputs);
+  const source =
+    sets.length > 0 ? await readSets(sets, options.terms) : await record(options, stats);
+  const { width, terms } = source;
+  const data = await keep(source, options);
+  const rows = data.length / width;
+  writeFileAtomic(output, encodeSet(data, width));
+  if (stats.write !== undefined) writeStats(stats.write, columnStatistics(data, width), rows);
+  const cells = cellsOf(data, source);
+  return {
+    output,
+    samples: rows,
+    chosenFrom: source.data.length / width,
+    observationSize: width,
+    obsStats: stats.write ?? null,
+    ...source.about,
     seed,
-    bar.update,
-  ).finally(bar.finish);
-  if (!isBuiltIn(policy) && falls > episodes / 2) {
+    coverage: termCoverage(data, width, terms),
+    duplicates: rows - countDistinct(data, width),
+    commands: cells === undefined ? null : commandCoverage(cells),
+    ranges: rangeGrowth(source.data, width, terms),
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** Rolls the policy out. What was seen before a user's program failed is written beside. */
+async function record(options: CollectOptions, stats: StatsPlace): Promise<Source> {
+  const { env, policy, samples, stratify, output, seed } = options;
+  const { oversample = stratify === undefined ? 1 : STRATIFY_FROM } = options;
+  if (policy === undefined) {
+    throw new Lite3Error(
+      "USAGE",
+      "collect needs --policy, or recorded sets instead, for example: lite3rl collect --policy random",
+    );
+  }
+  const { start, rateHz, program = PROGRAM_DEFAULTS } = options;
+  using environment = await openEnvironment(env, { start, rateHz, seed, program });
+  const { observationSize: width, observationTerms } = environment;
+  const terms = options.terms ?? observationTerms;
+  checkTermSizes(terms, width);
+  using actor = await openActor(policy, environment, seed, stats.read, program);
+  const count = samples * oversample;
+  checkMemory(count, width);
+  const bar = progress("collect", count);
+  const rolled = await rollOut(environment, actor, count, seed, bar.update).finally(bar.finish);
+  const { observations: data, episodes, falls, failure } = rolled;
+  if (failure !== undefined) throw keepPartial(failure, data, width, count, output);
+  if (isModelFile(policy) && falls > episodes / 2) {
     throw new Lite3Error(
       "CHECK_FAILED",
       `The policy fell in ${falls} of ${episodes} episodes, so nothing was written: such a set ` +
         "is not what the robot sees; does it need --obs-stats, or other ones?",
     );
   }
-  const { observationSize, observationTerms } = environment;
-  const shape = [samples, observationSize];
-  writeFileAtomic(output, writeNpy({ dtype: "float32", shape, data: observations }));
-  const statistics = columnStatistics(observations, observationSize);
-  if (stats.write !== undefined) writeStats(stats.write, statistics, samples);
+  const { vx, vy, wz } = COMMAND_RANGE;
+  const terrains = terrainsOf(env) ?? null;
   return {
-    output,
-    samples,
-    observationSize,
-    obsStats: stats.write ?? null,
-    policy: actor.label,
-    environment: env,
-    episodes,
-    falls,
-    seed,
-    coverage: termCoverage(statistics, observationTerms),
-    seconds: (performance.now() - started) / 1000,
+    data,
+    width,
+    terms,
+    ...(environment.setCommand === undefined ? {} : { commandRanges: [vx, vy, wz] }),
+    about: { policy: actor.label, environment: env, sets: [], episodes, falls, terrains },
   };
 }
 
-interface StatsPlace {
-  readonly read?: string;
-  readonly write?: string;
+/** The file of a policy or environment, which its name may only begin with. */
+function fileOf(spec: string | undefined): string | undefined {
+  return spec === undefined ? undefined : (parseProgram(spec)?.path ?? spec);
 }
 
-/**
- * A model that may need statistics reads `--obs-stats`, as in serve and agent. For `random`,
- * `stand` and a model with its normalizer folded in there is nothing to read: the statistics of
- * the samples are written there, and again over what this verb wrote before.
- */
-async function placeStats(path: string | undefined, policy: string): Promise<StatsPlace> {
-  if (path === undefined) return {};
-  const exists = existsSync(path);
-  const isCollected = exists && (await isOurs(path));
-  const use = isBuiltIn(policy) ? "folded" : await normalizerUse(policy);
-  if (use === "folded") {
-    if (!exists || isCollected) return { write: path };
-    throw new Lite3Error(
-      "CONFIG",
-      `Cannot write statistics to ${quote(path)}: it exists and collect did not write it, and ` +
-        `--policy ${policy} needs no normalizer; name a new file`,
-    );
-  }
-  if (exists && use === "none" && isCollected) {
-    throw new Lite3Error(
-      "CONFIG",
-      `Cannot tell what ${quote(path)} is for: collect wrote it, and ${quote(policy)} may need ` +
-        "other statistics; name those it was trained with, or a new file",
-    );
-  }
-  if (exists) return { read: path };
-  if (use === "external") {
-    throw new Lite3Error(
-      "NOT_FOUND",
-      `Cannot read ${quote(path)}: there is no such file, and ${quote(policy)} expects ` +
-        "observations normalised by it; name the statistics it was trained with",
-    );
-  }
-  warn(
-    `${path} does not exist: ${policy} acts on observations as they are, and their mean and std ` +
-      "are written there",
+function checkMemory(rows: number, width: number): void {
+  const bytes = rows * width * Float32Array.BYTES_PER_ELEMENT;
+  if (bytes <= LIMITS.modelBytes) return;
+  throw new Lite3Error(
+    "TOO_LARGE",
+    `Cannot record ${rows} observations of ${width} numbers: they are ${bytes} bytes, at most ` +
+      `${LIMITS.modelBytes} are taken; lower --samples or --oversample`,
   );
-  return { write: path };
 }
 
-async function normalizerUse(policy: string): Promise<NormalizerUse> {
-  const { metadata } = await readModel(policy);
-  return metadata?.normalizer ?? "none";
-}
-
-async function isOurs(path: string): Promise<boolean> {
-  using source = openFile(path);
-  try {
-    return (await openNpz(source)).names.includes(MARK);
-  } catch {
-    return false;
-  }
-}
-
-function writeStats(path: string, statistics: ColumnStatistics, samples: number): void {
-  const shape = [statistics.mean.length];
-  writeFileAtomic(
-    path,
-    writeNpz({
-      mean: { dtype: "float32", shape, data: statistics.mean },
-      std: { dtype: "float32", shape, data: statistics.std },
-      [MARK]: { dtype: "int32", shape: [1], data: Int32Array.of(samples) },
-    }),
+function checkTermSizes(terms: readonly ObservationPart[], width: number): void {
+  const sum = terms.reduce((total, { size }) => total + size, 0);
+  if (sum === width) return;
+  throw new Lite3Error(
+    "USAGE",
+    `Cannot use --terms: they add up to ${sum} numbers, the observation has ${width}`,
   );
+}
+
+function keepPartial(
+  failure: Lite3Error,
+  data: Float32Array,
+  width: number,
+  count: number,
+  output: string,
+): Lite3Error {
+  const rows = data.length / width;
+  if (rows === 0) return failure;
+  const partial = output.replace(/(\.npy)?$/, ".partial.npy");
+  writeFileAtomic(partial, encodeSet(data, width));
+  return new Lite3Error(
+    failure.code,
+    `${failure.message}; the ${rows} of ${count} observations before it are in ${quote(partial)}`,
+    { cause: failure },
+  );
+}
+
+/** The rows that are kept: all, or those that cover most, balanced over commands if asked. */
+async function keep(source: Source, options: CollectOptions): Promise<Float32Array> {
+  const { data, width } = source;
+  const { samples: count, stratify, seed } = options;
+  const strata = stratify === undefined ? undefined : cellsOf(data, source)?.cellOf;
+  if (stratify !== undefined && strata === undefined) {
+    const names = source.terms.map(({ name }) => name).join(", ");
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot stratify by ${stratify}: the observation has ${names}; say where the command is ` +
+        `with --terms, such as other:6,${COMMAND_TERM}:3,rest:36`,
+    );
+  }
+  if (data.length / width <= count && strata === undefined) return data;
+  const bar = progress("choose", count);
+  const rows = await subsample(data, width, {
+    count,
+    seed,
+    onChosen: bar.update,
+    ...(strata === undefined ? {} : { strata }),
+  }).finally(bar.finish);
+  const kept = new Float32Array(rows.length * width);
+  for (const [i, row] of rows.entries()) {
+    kept.set(data.subarray(row * width, (row + 1) * width), i * width);
+  }
+  return kept;
+}
+
+function cellsOf(data: Float32Array, source: Source): CommandCells | undefined {
+  const place = findCommand(source.terms);
+  return place && commandCells(data, source.width, place, source.commandRanges);
+}
+
+function encodeSet(data: Float32Array, width: number): Uint8Array {
+  const shape = [data.length / width, width];
+  return writeNpy({ dtype: "float32", shape, data: Float32Array.from(data) });
+}
+
+function countDistinct(data: Float32Array, width: number): number {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const seen = new Set<number | bigint>();
+  for (let at = 0; at < bytes.length; at += width * 4) {
+    seen.add(Bun.hash(bytes.subarray(at, at + width * 4)));
+  }
+  return seen.size;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { Lite3Error } from "../base/errors.ts";
 import type { Environment } from "../environment/environment.ts";
 import type { Actor } from "./policies.ts";
 import { rollOut } from "./rollout.ts";
@@ -40,7 +41,7 @@ function counting(controlPeriodMs: number, fallAfter = Infinity): Environment & 
         reward: 0,
         terminated,
         truncated: false,
-        info: { timeS: 0 },
+        info: terminated ? { timeS: 0, ending: "it fell" } : { timeS: 0 },
       };
     },
     setCommand: (command) => void commands.push(command),
@@ -91,6 +92,28 @@ describe("rollOut()", () => {
       done: [1, 2, 3, 4, 5, 6, 7],
       seeds: [10, 11, 12],
       resets: [0, 3, 6],
+    });
+  });
+
+  test("keeps what was seen before a program of the user's failed", async () => {
+    const failure = new Lite3Error("PROGRAM", "Cannot step: boom");
+    const environment = counting(20);
+    const { step } = environment;
+    let steps = 0;
+    environment.step = (action) => {
+      if (++steps === 3) throw failure;
+      return step(action);
+    };
+    const result = await rollOut(environment, recording(), 7, 0, ignore);
+    expect({ ...result, observations: rows(result.observations) }).toEqual({
+      observations: [
+        [1, 0],
+        [1, 1],
+        [1, 2],
+      ],
+      episodes: 1,
+      falls: 0,
+      failure,
     });
   });
 

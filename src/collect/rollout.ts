@@ -3,6 +3,7 @@
  * robot is driven with, episodes are short, and a fall begins the next one.
  */
 
+import { Lite3Error } from "../base/errors.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { createRandom, type Random } from "../base/random.ts";
 import type { Environment } from "../environment/environment.ts";
@@ -14,17 +15,21 @@ type Command = readonly [number, number, number];
 const COMMAND_S = 2;
 const EPISODE_S = 10;
 /** Commands vx, vy (m/s), wz (rad/s): what the vendor's stick reaches, and turns. */
-const COMMAND_RANGE = { vx: [-0.5, 0.8], vy: [-0.4, 0.4], wz: [-0.8, 0.8] } as const;
+export const COMMAND_RANGE = { vx: [-0.5, 0.8], vy: [-0.4, 0.4], wz: [-0.8, 0.8] } as const;
 /** One command in so many is to stand still. */
 const STAND_EVERY = 6;
 
 export interface Rollout {
-  /** Shape [samples, observationSize]. */
+  /** Shape [samples, observationSize]; fewer rows after a failure. */
   readonly observations: Float32Array<ArrayBuffer>;
   readonly episodes: number;
+  /** Episodes that the robot ended by falling. */
   readonly falls: number;
+  /** What ended it early: a user's program failed. */
+  readonly failure?: Lite3Error;
 }
 
+/** Never throws what happens on the way: observations that were seen are not lost. */
 export async function rollOut(
   environment: Environment,
   actor: Actor,
@@ -43,26 +48,33 @@ export async function rollOut(
   let step = 0;
   let observation = new Float32Array(width);
   let over = true;
-  for (let sample = 0; sample < samples; sample++) {
-    const isNewEpisode = over || step === stepsPer(EPISODE_S);
-    if (isNewEpisode || step % stepsPer(COMMAND_S) === 0) {
-      environment.setCommand?.(drawCommand(random));
+  let seen = 0;
+  try {
+    for (let sample = 0; sample < samples; sample++) {
+      const isNewEpisode = over || step === stepsPer(EPISODE_S);
+      if (isNewEpisode || step % stepsPer(COMMAND_S) === 0) {
+        await environment.setCommand?.(drawCommand(random));
+      }
+      if (isNewEpisode) {
+        observation = Float32Array.from(await environment.reset(seed + episodes));
+        await actor.reset?.();
+        episodes++;
+        step = 0;
+      }
+      observations.set(observation, sample * width);
+      seen = sample + 1;
+      await actor.act(observation, action);
+      const result = await environment.step(action);
+      observation.set(result.observation);
+      over = result.terminated || result.truncated;
+      falls += Number(result.terminated && result.info.ending !== undefined);
+      step++;
+      onSample(seen);
+      if (sample % 256 === 0) await turnEventLoop();
     }
-    if (isNewEpisode) {
-      observation = Float32Array.from(await environment.reset(seed + episodes));
-      actor.reset?.();
-      episodes++;
-      step = 0;
-    }
-    observations.set(observation, sample * width);
-    await actor.act(observation, action);
-    const result = await environment.step(action);
-    observation.set(result.observation);
-    over = result.terminated || result.truncated;
-    falls += Number(result.terminated);
-    step++;
-    onSample(sample + 1);
-    if (sample % 256 === 0) await turnEventLoop();
+  } catch (failure) {
+    if (!(failure instanceof Lite3Error)) throw failure;
+    return { observations: observations.slice(0, seen * width), episodes, falls, failure };
   }
   return { observations, episodes, falls };
 }

@@ -12,12 +12,13 @@ import { parseRknn } from "../formats/rknn.ts";
 import type { InstalledToolkit } from "../rknn_toolkit/environment.ts";
 import type { Quantization, ToolkitJob } from "../rknn_toolkit/job.ts";
 import { runToolkitJob } from "../rknn_toolkit/run_job.ts";
-import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import type { WeightProof } from "../runtime/rknn_weights.ts";
 import { calibrationInputs } from "./calibration_inputs.ts";
 import { type Candidate, describeCandidate } from "./candidate.ts";
 import {
   containerProblems,
   parityProblems,
+  provenWeights,
   recurrentCells,
   weightProblems,
 } from "./file_problems.ts";
@@ -92,7 +93,7 @@ export async function build(builder: Builder, candidate: Candidate): Promise<Bui
   const [file, weights] = await describeSource(
     "Cannot use what the toolkit made of",
     prepared.file.path,
-    () => [parseRknn(rknn), proveWeights(rknn, prepared.model)] as const,
+    () => [parseRknn(rknn), provenWeights(rknn, prepared.model)] as const,
   );
   const parity = await judge.compare(present(result.simulated, "simulated actions"));
   return {

@@ -111,7 +111,8 @@ export default defineCommand({
     const { timeout, output = beside, ...rest } = flags;
     const result = await convert({ ...rest, model, output, timeoutMs: timeout * 1000 });
     const { missing } = result;
-    const failure = missing?.message ?? failureOf(result);
+    const reasons = [missing?.message, failureOf(result)].filter((one) => one !== undefined);
+    const failure = reasons.length === 0 ? undefined : reasons.join("; and by emulation: ");
     return {
       json: conversionDocument(result),
       text: renderConversion(result),

@@ -241,7 +241,7 @@ describe("convert() refuses", () => {
       "NOT_FOUND",
       /^Cannot read "none\.npy": there is no/,
     ],
-    ["a set of another width", { dataset: wide }, "CONFIG", /shape \[20, 44\], the policy needs/],
+    ["a set of another width", { dataset: wide }, "CONFIG", /shape \[20, 44\], need \[rows, 45\]/],
     [
       "a set with NaN",
       { dataset: npy("nan.npy", golden.rows, 45, nan) },
@@ -272,6 +272,18 @@ describe("convert() refuses", () => {
       { ...judged, doQuant: true, algorithm: "mmse" },
       "UNSUPPORTED",
       /^Cannot judge --algorithm mmse without rknn-toolkit2/,
+    ],
+    [
+      "an emulation of mmse",
+      { ...judged, doQuant: true, algorithm: "mmse", emitOnnx: place("mmse.onnx") },
+      "UNSUPPORTED",
+      /mmse\.onnx": --algorithm mmse is not emulated; take normal or kl_divergence/,
+    ],
+    [
+      "two outputs of one name",
+      { emitOnnx: place("policy.rknn") },
+      "USAGE",
+      /^--emit-onnx and --output both name ".*policy\.rknn": an ONNX and a \.rknn need names/,
     ],
     ["its own input as output", { output: dataset, dataset }, "CONFIG", /it is the input/],
   ];

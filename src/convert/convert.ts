@@ -4,6 +4,7 @@
  * checks, and a verdict by emulation.
  */
 
+import { resolve } from "node:path";
 import { AssertionError } from "../base/assert.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, writeFileAtomic } from "../base/files.ts";
@@ -20,7 +21,7 @@ import { parityProblems } from "./file_problems.ts";
 import { createJudge, type Judge } from "./judge.ts";
 import { findLayers } from "./layers.ts";
 import type { Conversion, ConvertOptions } from "./conversion.ts";
-import { choosePrecision } from "./precision.ts";
+import { choosePrecision, type PrecisionChoice } from "./precision.ts";
 import { placementWarnings, prepareModel } from "./prepare_model.ts";
 import { logPath, publish, type Published } from "./publish.ts";
 import { chooseSamples } from "./samples.ts";
@@ -61,11 +62,9 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
 
 async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promise<ConvertResult> {
   const started = performance.now();
-  const { model, output, dataset, obsStats, emitOnnx, seed, mae } = options;
+  const { model, dataset, obsStats, emitOnnx, seed, mae } = options;
   const choice = choosePrecision(options);
-  for (const path of emitOnnx === undefined ? [output] : [output, emitOnnx]) {
-    checkOutput(path, [model, dataset, obsStats]);
-  }
+  checkOutputs(options, choice);
   warnOfTarget(options.target);
   const prepared = await prepareModel(model);
   for (const sentence of placementWarnings(prepared.placement)) warn(sentence);
@@ -112,6 +111,28 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
     missing: toolkit instanceof Lite3Error ? toolkit : undefined,
     seconds,
   };
+}
+
+/** Refuses outputs that would destroy an input or each other, or that cannot be made. */
+function checkOutputs(options: ConvertOptions, { algorithm }: PrecisionChoice): void {
+  const { model, output, dataset, obsStats, emitOnnx } = options;
+  checkOutput(output, [model, dataset, obsStats]);
+  if (emitOnnx === undefined) return;
+  checkOutput(emitOnnx, [model, dataset, obsStats]);
+  if (resolve(emitOnnx) === resolve(output)) {
+    throw new Lite3Error(
+      "USAGE",
+      `--emit-onnx and --output both name ${quote(output)}: an ONNX and a .rknn need names of ` +
+        "their own",
+    );
+  }
+  if (algorithm === "mmse") {
+    throw new Lite3Error(
+      "UNSUPPORTED",
+      `Cannot write ${quote(emitOnnx)}: --algorithm mmse is not emulated; ` +
+        "take normal or kl_divergence, or leave --emit-onnx out",
+    );
+  }
 }
 
 /** What is to be tried, in this order, until something passes. */

@@ -89,7 +89,8 @@ function renderSearch({ built, options }: ConvertResult, search: Search): string
     return [
       rowName(candidate),
       estimatedUs.toFixed(1),
-      made === undefined ? `~${weightBytes}` : String(made.rknn.length),
+      String(weightBytes),
+      made === undefined ? "" : String(made.rknn.length),
       figure(emulated.mae),
       made === undefined ? "" : figure(made.parity.mae),
       made !== undefined
@@ -100,9 +101,9 @@ function renderSearch({ built, options }: ConvertResult, search: Search): string
     ];
   });
   const layers = search.sensitivity.map(({ layer, mae }) => `${layer.output} ${figure(mae)}`);
-  const right = ["µs, estimated", "bytes", "emulated MAE", "simulated MAE"];
+  const right = ["µs, estimated", "bytes of weights", "of file", "emulated MAE", "simulated MAE"];
   return [
-    table(["precision", ...right, ""], rows, right),
+    table(["precision", ...right, "gate"], rows, right),
     "",
     `MAE with one layer alone in int8, first to stay float16 first: ${layers.join(", ")}`,
   ].join("\n");
@@ -125,7 +126,7 @@ export function failureOf(result: ConvertResult): string | undefined {
       ? ""
       : published.record.forced
         ? `; kept as ${shellWord(published.path)} all the same (--force)`
-        : `; kept as ${shellWord(published.path)}, nothing was written to ${shellWord(options.output)}`;
+        : `; kept as ${shellWord(published.path)}, not as ${shellWord(options.output)}`;
   const cure = cureOf(result);
   return `${problems.join("; ")}${kept}${cure === null ? "" : `; ${cure}`}`;
 }

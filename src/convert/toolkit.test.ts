@@ -203,6 +203,28 @@ describe("lite3rl convert", () => {
   });
 });
 
+/** Real checkpoints whose graphs are more than layers and activations, and what `export` needs. */
+const OTHERS: readonly [checkpoint: string, flags: readonly string[]][] = [
+  ["sb3_2_9_sac.zip", []],
+  ["actor_critic_layer_norm.pt", ["--activation", "elu"]],
+  ["rsl_rl_4_0_gru.pt", ["--activation", "swish"]],
+];
+for (const [checkpoint, more] of OTHERS) {
+  realTest(`lite3rl convert proves ${checkpoint} in fp16 and in w8a8`, async () => {
+    const source = join(import.meta.dir, "../../fixtures/checkpoints", checkpoint);
+    const onnx = place(`${checkpoint}.onnx`);
+    expect((await run(["export", source, "--output", onnx, ...more])).status).toBe(0);
+    const rows = place("rows12.npy");
+    const data = Float32Array.from(generateObservations(60, 12, 3, undefined).data);
+    writeFileSync(rows, writeNpy({ dtype: "float32", shape: [60, 12], data }));
+    for (const gate of [[], ["--do-quant", "--mae", "0.1"]]) {
+      const args = ["convert", onnx, "--dataset", rows, "--force", ...gate];
+      const { status, json } = await runJson(args, { env });
+      expect({ status, problems: json.problems }).toEqual({ status: 0, problems: [] });
+    }
+  });
+}
+
 describe("lite3rl convert leaves a good file as it is when", () => {
   /** Begins a build of some seconds; resolves when the toolkit is in it. */
   async function begin(output: string): Promise<{ child: Program; stderr: TextStream }> {

@@ -72,7 +72,7 @@ describe("readObservations()", () => {
         code: "CONFIG",
         message:
           `Cannot use observations "${path}": they have shape [${shape.join(", ")}], ` +
-          "the policy needs [rows, 3] with at least one row",
+          "need [rows, 3] with at least one row",
       });
     });
   }

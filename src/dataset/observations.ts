@@ -19,19 +19,23 @@ export interface Observations {
   readonly data: Float32Array;
 }
 
-/** Reads observations [rows, width] from .npy, or from the array `obs` of an .npz. */
-export function readObservations(path: string, width: number): Promise<Observations> {
+/**
+ * Reads observations [rows, width] from .npy, or from the array `obs` of an .npz; of any width
+ * where none is given.
+ */
+export function readObservations(path: string, width?: number): Promise<Observations> {
   const bytes = readFile(path, LIMITS.modelBytes);
   return describeSource("Cannot read observations", path, async () => {
     const tensor = path.endsWith(".npz")
       ? chooseArray(await readNpz(memorySource(bytes)), path)
       : readNpy(bytes);
-    const [rows = 0, columns] = tensor.shape;
-    if (tensor.shape.length !== 2 || columns !== width || rows === 0) {
+    const [rows = 0, columns = 0] = tensor.shape;
+    const isWidth = width === undefined ? columns > 0 : columns === width;
+    if (tensor.shape.length !== 2 || !isWidth || rows === 0) {
       throw new Lite3Error(
         "CONFIG",
         `Cannot use observations ${quote(path)}: they have shape [${tensor.shape.join(", ")}], ` +
-          `the policy needs [rows, ${width}] with at least one row`,
+          `need [rows, ${width ?? "N"}] with at least one row`,
       );
     }
     const data = toFloat32(tensor);
@@ -39,8 +43,8 @@ export function readObservations(path: string, width: number): Promise<Observati
     if (bad >= 0) {
       throw new Lite3Error(
         "MALFORMED",
-        `Cannot use observations ${quote(path)}: row ${Math.floor(bad / width)}, column ` +
-          `${bad % width} is ${data[bad]}, need finite numbers`,
+        `Cannot use observations ${quote(path)}: row ${Math.floor(bad / columns)}, column ` +
+          `${bad % columns} is ${data[bad]}, need finite numbers`,
       );
     }
     return { label: basename(path), rows, data };

@@ -7,7 +7,7 @@ import { failed, OBS_STATS, type Program, start, TextStream } from "../cli/progr
 import { createLite3 } from "../environment/lite3.ts";
 import { DEMO_POLICY } from "../policy/policy_fixture.ts";
 import { openPolicy } from "../runtime/open.ts";
-import { unpackDemoPolicy } from "./assets.ts";
+import { unpackDemoPolicy } from "../policy/demo_policy.ts";
 
 setDefaultTimeout(60_000);
 

@@ -8,20 +8,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { takeLock } from "../../ffi/lock.ts";
 import { type Episode, runEpisode } from "../agent/episode.ts";
-import { type EpisodeSummary, summarise } from "../agent/summary.ts";
+import { summariseWalk, type WalkSummary } from "../agent/summary.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { notice } from "../base/log.ts";
 import { figure, progress, seconds } from "../cli/output.ts";
 import { collect } from "../collect/collect.ts";
 import { MAE_GATE } from "../compare/statistics.ts";
-import { openEnvironment } from "../environment/open.ts";
+import { createLite3 } from "../environment/lite3.ts";
 import { exportCheckpoint } from "../export/export_checkpoint.ts";
 import { compareSides, type ParityResult } from "../parity/compare_sides.ts";
 import type { DemoStage } from "../report/demo_page.ts";
 import { createPolicy } from "../runtime/policy.ts";
 import { openRemote } from "../runtime/remote.ts";
-import { unpackDemoPolicy } from "./assets.ts";
+import { unpackDemoPolicy } from "../policy/demo_policy.ts";
 import { type ServiceProcess, startService } from "./service_process.ts";
 
 /** The walk: policy time, command, and what counts as having walked. */
@@ -38,7 +38,7 @@ const TIMEOUT_MS = 10_000;
 
 export interface Walk {
   readonly episode: Episode;
-  readonly summary: EpisodeSummary;
+  readonly summary: WalkSummary;
   readonly trajectorySha256: string;
 }
 
@@ -200,7 +200,7 @@ async function act(
   realTime: boolean,
   stop: { readonly requested: boolean },
 ): Promise<Walk> {
-  using environment = await openEnvironment("lite3", { command, rateHz: RATE_HZ });
+  using environment = await createLite3({ command, rateHz: RATE_HZ });
   const { observationSize, actionSize, controlPeriodMs } = environment;
   const sizes = { observationSize, actionSize, timeoutMs: TIMEOUT_MS };
   using policy = createPolicy(openRemote({ kind: "unix", path: socket }, sizes));
@@ -211,7 +211,7 @@ async function act(
   if (episode.interrupted) throw new Lite3Error("CHECK_FAILED", "Interrupted");
   return {
     episode,
-    summary: summarise(episode, command, controlPeriodMs),
+    summary: summariseWalk(episode, command, controlPeriodMs),
     trajectorySha256: environment.trajectoryHash(),
   };
 }

@@ -19,8 +19,12 @@ export interface ServiceProcess {
 
 /** Starts this program again with `serve` and waits until it is ready. */
 export async function startService(flags: readonly string[]): Promise<ServiceProcess> {
-  const child = Bun.spawn([...programCommand(), "serve", "--stop-with-stdin", ...flags], {
+  // The flags are all it obeys: a file or variable of the user's would make it another service.
+  const env = Object.entries(process.env).filter(([name]) => !name.startsWith("LITE3RL_"));
+  const own = ["serve", "--stop-with-stdin", "--no-config-file"];
+  const child = Bun.spawn([...programCommand(), ...own, ...flags], {
     stdio: ["pipe", "pipe", "pipe"],
+    env: Object.fromEntries(env),
   });
   const errors = new Response(child.stderr).text();
   const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS);

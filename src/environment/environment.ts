@@ -9,7 +9,7 @@ export interface StepResult {
   /** Shape [observationSize], before any normalizer. */
   readonly observation: Float32Array;
   readonly reward: number;
-  /** The episode ended by itself: the robot fell. */
+  /** The episode ended by itself; it was a fall if `info` has an `ending`. */
   readonly terminated: boolean;
   /** The episode was cut by a limit of the environment. */
   readonly truncated: boolean;
@@ -30,8 +30,18 @@ export interface StepInfo {
   readonly yawRate?: number;
   /** Ground contact per foot, FL FR HL HR. */
   readonly footContact?: readonly boolean[];
-  /** Why `terminated` is true, for a message. */
+  /** How the robot fell, for a message; absent when an episode ended otherwise. */
   readonly ending?: string;
+}
+
+export interface ObservationPart {
+  readonly name: string;
+  readonly size: number;
+}
+
+export interface ActionBounds {
+  readonly low: readonly number[];
+  readonly high: readonly number[];
 }
 
 export interface Environment extends Disposable {
@@ -40,11 +50,15 @@ export interface Environment extends Disposable {
   readonly actionSize: number;
   readonly controlPeriodMs: number;
   /** Names and widths of the observation's parts, in order; they add up to `observationSize`. */
-  readonly observationTerms: readonly { readonly name: string; readonly size: number }[];
+  readonly observationTerms: readonly ObservationPart[];
+  /** Limits of each action, where there are some; for drawing actions, not for clipping. */
+  readonly actionBounds?: ActionBounds;
   /** Begins an episode; the same seed gives the same episode. */
   reset(seed?: number): Float32Array | Promise<Float32Array>;
   /** Acts for one control period. `action` has shape [actionSize]. */
   step(action: Float32Array): StepResult | Promise<StepResult>;
   /** Commanded velocity vx, vy (m/s), wz (rad/s), for environments that take one. */
-  setCommand?(command: readonly [number, number, number]): void;
+  setCommand?(command: readonly [number, number, number]): void | Promise<void>;
+  /** A digest of the episode so far, for environments that repeat theirs exactly. */
+  trajectoryHash?(): string;
 }

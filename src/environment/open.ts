@@ -1,25 +1,31 @@
 /**
  * From what a user writes after `--env` to an environment: `lite3`, `lite3:terrain=flat` or
- * `lite3:terrain=step,height=0.1`.
+ * `lite3:terrain=step,height=0.1`; or one of the user's own, `module.path:function` in Python,
+ * `./my_env.ts` in this process.
  */
 
 import { closest } from "fastest-levenshtein";
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { createLite3 } from "./lite3.ts";
-import type { Lite3, Lite3Options } from "./lite3.ts";
+import type { Environment } from "./environment.ts";
+import { type Command, createLite3, type Lite3Options } from "./lite3.ts";
 import type { Terrain } from "./lite3_model.ts";
+import { openModuleEnvironment } from "./module.ts";
+import { parseProgram, PROGRAM_DEFAULTS, type ProgramOptions } from "./program.ts";
+import { openPythonEnvironment } from "./python.ts";
 
-/** The rest of an environment's options, which have flags of their own. */
-export type EnvironmentOptions = Partial<Omit<Lite3Options, "terrain">>;
+/** What the flags say, beside `--env`; absent where the user did not say it. */
+export interface EnvironmentOptions {
+  readonly start?: Lite3Options["start"] | undefined;
+  readonly rateHz?: number | undefined;
+  readonly command?: Command | undefined;
+  readonly seed?: number;
+  readonly program?: ProgramOptions;
+}
 
 const ENVIRONMENTS = ["lite3"] as const;
 const KEYS = ["terrain", "height"] as const;
 const TERRAINS = ["flat", "step"] as const;
-
-/** `package.module:function`, a Python environment factory; or a file of program text. */
-const PYTHON_FACTORY = /^[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*$/;
-const PROGRAM_FILE = /\.(py|ts|js|mjs)(:\w+)?$/;
 
 const specSchema = v.strictObject(
   {
@@ -45,15 +51,59 @@ const specSchema = v.strictObject(
 );
 
 /**
- * Opens the environment `spec` names. Throws USAGE for a spec that means nothing, UNSUPPORTED for
- * kinds of environment this version does not have.
+ * Opens the environment `spec` names. Throws USAGE for a spec that means nothing or an option that
+ * the environment does not take, and PROGRAM where one of the user's own fails.
  */
 export async function openEnvironment(
   spec: string,
   options: EnvironmentOptions = {},
-): Promise<Lite3> {
-  const terrain = parseEnvironmentSpec(spec);
-  return createLite3({ ...options, terrain });
+): Promise<Environment> {
+  const { start, rateHz, command, seed = 0, program = PROGRAM_DEFAULTS } = options;
+  const found = isBuiltIn(spec) ? undefined : parseProgram(spec);
+  if (found === undefined) {
+    const terrain = parseEnvironmentSpec(spec);
+    return createLite3({
+      terrain,
+      ...(start === undefined ? {} : { start }),
+      ...(rateHz === undefined ? {} : { rateHz }),
+      ...(command === undefined ? {} : { command }),
+    });
+  }
+  if (start !== undefined) {
+    throw unusable(spec, `--start is for ${ENVIRONMENTS.join(", ")}, leave it out`);
+  }
+  const own = { ...program, rateHz, seed };
+  const environment =
+    found.kind === "python"
+      ? await openPythonEnvironment(spec, found, own)
+      : await openModuleEnvironment(spec, found, own);
+  try {
+    if (command === undefined) return environment;
+    if (environment.setCommand === undefined) {
+      throw unusable(
+        spec,
+        "it takes no --command, need set_command in Python or setCommand in TypeScript",
+      );
+    }
+    await environment.setCommand(command);
+    return environment;
+  } catch (error) {
+    environment[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Is it an environment of this program, and not one of the user's? */
+export function isBuiltIn(spec: string): boolean {
+  return ENVIRONMENTS.some((name) => spec === name || spec.startsWith(`${name}:`));
+}
+
+/** The terrain of a built-in environment, of those it has; undefined for one of the user's. */
+export function terrainsOf(
+  spec: string,
+): { readonly covered: readonly string[]; readonly of: readonly string[] } | undefined {
+  if (!isBuiltIn(spec)) return undefined;
+  return { covered: [parseEnvironmentSpec(spec).kind], of: TERRAINS };
 }
 
 /** The checking half of `openEnvironment`, which loads nothing. */
@@ -74,14 +124,11 @@ export function parseEnvironmentSpec(spec: string): Terrain {
 /** The error for a name that is not in `ENVIRONMENTS`. */
 function notOurs(spec: string, name: string): Lite3Error {
   const known = `known: ${ENVIRONMENTS.join(", ")}`;
-  if (PYTHON_FACTORY.test(spec) || PROGRAM_FILE.test(spec)) {
-    return new Lite3Error(
-      "UNSUPPORTED",
-      `Cannot open environment ${quote(spec)}: environments from a user's program are not ` +
-        `supported by this version, need a built-in one; use --env lite3`,
-    );
-  }
-  return unusable(spec, `no environment ${quote(name)}, ${known}${nearest(name, ENVIRONMENTS)}`);
+  const own = "your own is module.path:function or ./my_env.ts";
+  return unusable(
+    spec,
+    `no environment ${quote(name)}, ${known}; ${own}${nearest(name, ENVIRONMENTS)}`,
+  );
 }
 
 function splitSettings(spec: string, settings: string | undefined): Record<string, string> {

@@ -85,8 +85,8 @@ async function act(model: string, obsStats: string | undefined, observations: Fl
 /** Largest difference to what the library computed, and whether there are as many actions. */
 async function compare(row: Expected, model: string, obsStats?: string) {
   const golden = await readNpz(memorySource(readFileSync(join(FOLDER, row.golden))));
-  // SAC is held against predict(), which stretches tanh(mu) to the action space.
-  const name = row.layout === "sb3_sac" ? "predicted" : "actions";
+  // SAC and TD3 are held against predict(), which stretches tanh(mu) to the action space.
+  const name = ["sb3_sac", "sb3_td3"].includes(row.layout) ? "predicted" : "actions";
   const expected = toFloat32(present(golden.get(name)));
   const actions = await act(model, obsStats, toFloat32(present(golden.get("obs"))));
   const worst = actions.reduce(

@@ -6,14 +6,10 @@ import { version } from "../../package.json" with { type: "json" };
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, sha256, writeFileAtomic } from "../base/files.ts";
 import { warn } from "../base/log.ts";
-import {
-  contradictions,
-  encodeContract,
-  findTrainedContract,
-  writeModelYaml,
-} from "../policy/contract_yaml.ts";
+import { encodeContract, findTrainedContract, writeModelYaml } from "../policy/contract_yaml.ts";
+import { contradictions } from "../policy/contradictions.ts";
 import { decodeOnnx, encodeOnnx, type OnnxModel } from "../formats/onnx.ts";
-import { type Activation, parseActivation } from "../policy/activation.ts";
+import { type Activation, npuProblem, parseActivation } from "../policy/activation.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
 import { describeWidths, parameterCount } from "../policy/network.ts";
 import { type CheckpointHints, readCheckpoint } from "../policy/read_checkpoint.ts";
@@ -93,9 +89,10 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
       )
     : undefined;
   if (check === undefined) warn(`${output} was not run in ONNX Runtime (--no-check)`);
-  if (checkpoint.activation === "selu") {
-    warn("selu does not run on the NPU: conversion will refuse this policy, train with elu");
-  }
+  const npu = network.layers
+    .map((layer) => (layer.kind === "activation" ? npuProblem(layer.activation) : undefined))
+    .find((problem) => problem !== undefined);
+  if (npu !== undefined) warn(`${npu}: conversion will refuse this policy, train with elu`);
   writeFileAtomic(output, bytes);
   writePlacedStats(placed);
   const modelYaml = trained && writeModelYaml(trained, output);

@@ -143,6 +143,7 @@ const ENDINGS: Readonly<Record<string, readonly [code: string, begins: string]>>
   "infinity for a weight": ["MALFORMED", '"actor.0.weight" holds Infinity at element 0, need'],
   "one storage as 3000 layers": ["UNSUPPORTED", SHARED(90_000)],
   "two storages in turn, 3000 times": ["UNSUPPORTED", SHARED(90_000)],
+  "3000 expanded layers": ["TOO_LARGE", "expanded tensors repeat more than 1048576 elements"],
   "a legacy stream of 2^52 elements": [
     "MALFORMED",
     'storage "a" at byte 264 needs 8 and 18014398509481984 bytes, but 12 are left',
@@ -181,7 +182,8 @@ const ENDINGS: Readonly<Record<string, readonly [code: string, begins: string]>>
   "50000 networks": ["UNSUPPORTED", 'several networks could be the actor: "actor.n0", "actor.n1"'],
   "50000 layers": ["UNSUPPORTED", SHARED(1)],
   "50000 noises": ["UNSUPPORTED", '"n1.std" is neither of "actor" nor known to be of something'],
-  "a key of 4 MB": ["UNSUPPORTED", "it holds x.1x.1x.1"],
+  "two keys of a million words": ["UNSUPPORTED", "it holds 2 tensors, which is no layout"],
+  "a key of 4 MB": ["UNSUPPORTED", "x.1x.1x.1x.1"],
   "10000 entries": ["UNSUPPORTED", "it holds no dictionary, which is no layout known"],
 };
 

@@ -176,6 +176,7 @@ function tensors(): Record<string, Uint8Array> {
     "infinity for a weight": asWeight(TENSOR, { a: Buffer.from("0000807f", "hex") }),
     "one storage as 3000 layers": sharedLayers(),
     "two storages in turn, 3000 times": alternatingLayers(),
+    "3000 expanded layers": expandedLayers(),
     "a legacy stream of 2^52 elements": writeTorchLegacy({
       root: dict({ "actor.0.weight": tensorCode({ key: "a", shape: [1, 1], elements: 2 ** 52 }) }),
       storages: { a: { bytes: ONE, elements: 2 ** 52 } },
@@ -190,6 +191,17 @@ function sharedLayers(): Uint8Array {
   return writeTorch(dict(Object.fromEntries(entries) as Record<string, Code>), {
     a: new Uint8Array(360_000),
   });
+}
+
+/** Layers of a million numbers each, every one of them one number of a storage of its own. */
+function expandedLayers(): Uint8Array {
+  const keys = Array.from({ length: 3000 }, (_, i) => `${i}`);
+  const weight = { shape: [1024, 1024], strides: [0, 0], elements: 1 };
+  const entries = keys.map((key, i) => [`actor.${2 * i}.weight`, tensorCode({ ...weight, key })]);
+  return writeTorch(
+    dict(Object.fromEntries(entries) as Record<string, Code>),
+    Object.fromEntries(keys.map((key) => [key, ONE])),
+  );
 }
 
 /** Small views of two storages of 360 kB, so that each must be read again for the next. */
@@ -280,6 +292,7 @@ function floods(): Record<string, Uint8Array> {
     "50000 networks": keys(50_000, (i) => `actor.n${i}.0.weight`),
     "50000 layers": keys(50_000, (i) => `actor.${2 * i}.weight`),
     "50000 noises": keys(50_000, (i) => (i === 0 ? "actor.0.weight" : `n${i}.std`)),
+    "two keys of a million words": keys(2, (i) => `${"x.".repeat(1_000_000)}y${i}.0.weight`),
     "a key of 4 MB": keys(2, (i) => `${"x.1".repeat(1_400_000)}.${i}.weight`),
     "10000 entries": writeZip({
       "archive/data.pkl": pickle(list()),

@@ -1,23 +1,12 @@
 /**
- * A small pickle writer for tests: pieces of protocol 2 code, composed like the values they make.
+ * For tests: the pickle writer, and pieces that only they need.
  */
 
-/** Bytes that push one value. */
-export type Code = readonly number[];
+import type { Code } from "./pickle_writer.ts";
+
+export * from "./pickle_writer.ts";
 
 export const NONE: Code = [0x4e];
-
-/** A whole pickle: PROTO, the code, STOP. */
-export function pickle(code: Code, protocol = 2): Uint8Array {
-  return Uint8Array.from([0x80, protocol, ...code, 0x2e]);
-}
-
-/** BININT, or LONG1 of 8 bytes for what does not fit. */
-export function int(value: number): Code {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigInt64LE(BigInt(value));
-  return Math.trunc(value) === (value | 0) ? [0x4a, ...bytes.subarray(0, 4)] : [0x8a, 8, ...bytes];
-}
 
 /** BINFLOAT. */
 export function real(value: number): Code {
@@ -26,40 +15,6 @@ export function real(value: number): Code {
   return [0x47, ...bytes];
 }
 
-export function text(value: string): Code {
-  const bytes = Buffer.from(value);
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(bytes.length);
-  return [0x58, ...length, ...bytes];
-}
-
-export function bool(value: boolean): Code {
-  return [value ? 0x88 : 0x89];
-}
-
-export function tuple(...items: Code[]): Code {
-  return [0x28, ...items.flat(), 0x74];
-}
-
 export function list(...items: Code[]): Code {
   return [0x5d, 0x28, ...items.flat(), 0x65];
-}
-
-export function dict(entries: Record<string, Code>): Code {
-  const pairs = Object.entries(entries).map(([key, code]) => text(key).concat(code));
-  return [0x7d, 0x28, ...pairs.flat(), 0x75];
-}
-
-export function global(module: string, name: string): Code {
-  return [0x63, ...Buffer.from(`${module}\n${name}\n`)];
-}
-
-/** REDUCE: `callable(*args)`. */
-export function call(callable: Code, ...args: Code[]): Code {
-  return [...callable, ...tuple(...args), 0x52];
-}
-
-/** BINPERSID of a tuple. */
-export function persistent(...id: Code[]): Code {
-  return [...tuple(...id), 0x51];
 }

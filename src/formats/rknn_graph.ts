@@ -112,13 +112,14 @@ function readContent(index: number, contents: readonly FlatTable[]) {
   return table.bytes(CONTENT.data);
 }
 
-/** In the place of an optional input, as a recurrent cell's lengths. */
-const LEFT_OUT: RknnGraphTensor = { name: "", dtype: "other", shape: [], stored: [] };
+/** An optional input that is left out, as an LSTM's. */
+const LEFT_OUT = -1;
+const NO_TENSOR: RknnGraphTensor = { name: "", dtype: "other", shape: [], stored: [] };
 
 function readOperator(table: FlatTable, tensors: readonly RknnGraphTensor[]): RknnOperator {
   const pick = (field: number): RknnGraphTensor[] =>
     table.int32s(field).map((index) => {
-      const tensor = index === -1 ? LEFT_OUT : tensors[index];
+      const tensor = index === LEFT_OUT ? NO_TENSOR : tensors[index];
       if (tensor !== undefined) return tensor;
       throw new FormatError(`an operator has tensor ${index}, but there are ${tensors.length}`);
     });

@@ -17,13 +17,8 @@ import {
 } from "./pickle_fixture.ts";
 import { toFloat32 } from "./tensor.ts";
 import { type TorchFile, type TorchTensor, type TorchValue, readTorch } from "./torch.ts";
-import {
-  type TensorParts,
-  bytesOf,
-  tensorCode,
-  writeStateDict,
-  writeTorch,
-} from "./torch_fixture.ts";
+import { type TensorParts, bytesOf, tensorCode, writeTorch } from "./torch_fixture.ts";
+import { writeStateDict } from "./torch_writer.ts";
 import { writeZip } from "./zip.ts";
 
 const FLOATS = Float32Array.of(0, 1, 2, 3, 4, 5);
@@ -215,6 +210,18 @@ test("readTorch() refuses a billion rows of stride 0", async () => {
   });
 });
 
+test("load() repeats what expand() repeats, up to a million elements", async () => {
+  const view = { key: "0", elements: 6, strides: [0], offset: 5 };
+  const expanded = await loadRoot({ ...view, shape: [100] }, FLOATS);
+  expect(expanded.data).toEqual(new Float32Array(100).fill(5));
+  expect((await refuseTensor({ ...view, shape: [2 ** 20 + 1] })).message).toEndWith(
+    "has 1048577 elements up to 5, but the storage has 6",
+  );
+  expect((await refuseTensor({ ...view, shape: [9], strides: [1], offset: 0 })).message).toEndWith(
+    "has 9 elements up to 8, but the storage has 6",
+  );
+});
+
 test("readTorch() refuses views that leave their storage", async () => {
   const failures = await Promise.all([
     refuseTensor({ shape: [6], offset: 1, elements: 6 }),
@@ -287,6 +294,7 @@ test("readTorch() says what a file that is no checkpoint is", async () => {
   const failures = await Promise.all([
     refusal(Buffer.alloc(0)),
     refusal(Buffer.from("obs_dim: 45\n")),
+    refusal(pickle(list(), 4)),
     refusal(writeZip({ "a.npy": Buffer.alloc(1) })),
     refusal(writeTorch(list(), {}, { "other/data.pkl": Buffer.alloc(1) })),
   ]);
@@ -295,6 +303,11 @@ test("readTorch() says what a file that is no checkpoint is", async () => {
     {
       code: "MALFORMED",
       message: 'it begins with "obs_dim: 45\\n", need a torch checkpoint (a zip archive)',
+    },
+    {
+      code: "UNSUPPORTED",
+      message:
+        "it is a plain pickle, need what torch.save writes; lite3rl inspect lists what is in it",
     },
     {
       code: "MALFORMED",

@@ -53,9 +53,19 @@ export async function readTorch(source: ByteSource): Promise<TorchFile> {
   return { root: readTorchTree(zip, directory, "data"), load: torchLoader(zip, directory) };
 }
 
+/** The first byte of every pickle since protocol 2. */
+const PROTO = 0x80;
+
 function notZip(source: ByteSource): FormatError {
   const start = Buffer.from(source.read(0, Math.min(source.size, 512))).toString("latin1");
   if (start.startsWith("ustar", TAR_MAGIC_OFFSET)) return unsupported("a tar archive");
+  const [opcode, protocol = 0] = source.read(0, Math.min(source.size, 2));
+  if (opcode === PROTO && protocol >= 2 && protocol <= 5) {
+    return new FormatError(
+      "it is a plain pickle, need what torch.save writes; lite3rl inspect lists what is in it",
+      "UNSUPPORTED",
+    );
+  }
   return new FormatError(`${describeStart(source)}, need a torch checkpoint (a zip archive)`);
 }
 

@@ -6,7 +6,6 @@ import {
   type Code,
   bool,
   call,
-  dict,
   global,
   int,
   persistent,
@@ -71,21 +70,6 @@ export function writeTorch(
     [`${directory}/version`]: Buffer.from("3\n"),
     ...more,
   });
-}
-
-/** A checkpoint of float32 tensors, as `torch.save(state_dict)` makes it. */
-export function writeStateDict(
-  tensors: Readonly<Record<string, { shape: readonly number[]; values: Float32Array }>>,
-): Uint8Array {
-  const entries = Object.entries(tensors);
-  return writeTorch(
-    dict(
-      Object.fromEntries(
-        entries.map(([name, { shape }], index) => [name, tensorCode({ key: `${index}`, shape })]),
-      ),
-    ),
-    Object.fromEntries(entries.map(([, { values }], index) => [`${index}`, bytesOf(values)])),
-  );
 }
 
 export function bytesOf(values: ArrayBufferView): Uint8Array {

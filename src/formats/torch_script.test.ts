@@ -7,7 +7,8 @@ import { isTorchScriptArchive, readTorchScript, type TorchScriptFile } from "./t
 import { findDefinitions, parseMethod } from "./torch_script_code.ts";
 import { tensorList, writeTorchScript } from "./torch_script_fixture.ts";
 import { type TorchTensor, readTorch } from "./torch.ts";
-import { writeStateDict, writeTorch } from "./torch_fixture.ts";
+import { writeTorch } from "./torch_fixture.ts";
+import { writeStateDict } from "./torch_writer.ts";
 import { openZip } from "./zip.ts";
 
 const WEIGHT = { shape: [1, 2], values: Float32Array.of(1, 2) };

@@ -132,7 +132,10 @@ function rebuildTensor(args: readonly TorchValue[]): TorchTensor | undefined {
   const { start, elements } = storage.part ?? { start: 0, elements: storage.elements };
   const count = countElements(shape);
   const last = shape.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] ?? 0), offset);
-  if (count > elements || (count > 0 && last >= elements)) {
+  // `expand()` repeats by a stride of 0, in memory and in the file.
+  const isExpanded = shape.some((size, axis) => size > 1 && strides[axis] === 0);
+  const countMax = isExpanded ? Math.max(elements, LIMITS.expandedElements) : elements;
+  if (count > countMax || (count > 0 && last >= elements)) {
     throw new FormatError(
       `${at}: shape [${shape.join(", ")}] with strides [${strides.join(", ")}] from ${offset} ` +
         `has ${count} elements up to ${last}, but the storage has ${elements}`,

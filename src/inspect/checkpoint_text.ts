@@ -1,6 +1,7 @@
 /** A checkpoint's findings for a person, and what to do next. */
 
 import { figure } from "../cli/output.ts";
+import { type Activation, npuProblem } from "../policy/activation.ts";
 import { LAYOUT_NAMES } from "../policy/layouts/detect.ts";
 import type { CheckpointDetails } from "./checkpoint.ts";
 import { plain, plural, shapeText, shellWord, tallyText } from "../base/text.ts";
@@ -125,9 +126,8 @@ export async function checkpointAdvice(
     return advice;
   }
   advice.push(command, ...needs.map(({ flag, why }) => `${flag}: ${why}`));
-  if (details.activation.name === "selu") {
-    advice.push("selu does not run on the NPU: conversion will refuse this policy");
-  }
+  const npu = details.activation.name && npuProblem(details.activation.name as Activation);
+  if (npu) advice.push(`${npu}: conversion will refuse this policy`);
   const { policy, normalizer } = details;
   if (normalizer === null && policy !== null) {
     const stats = await findStats(path, ({ mean }) => mean.length === policy.observationSize);

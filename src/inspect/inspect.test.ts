@@ -13,7 +13,8 @@ import {
   type OnnxModel,
 } from "../formats/onnx.ts";
 import { call, dict, global, int, list, pickle, text } from "../formats/pickle_fixture.ts";
-import { writeStateDict, writeTorch } from "../formats/torch_fixture.ts";
+import { writeTorch } from "../formats/torch_fixture.ts";
+import { writeStateDict } from "../formats/torch_writer.ts";
 import { writeNpz } from "../formats/npz.ts";
 import { writeZip } from "../formats/zip.ts";
 import { describeWithShared, SHARED_DATA } from "../../scripts/dev/test_tools.ts";
@@ -301,10 +302,10 @@ test("renderInspection() shows facts, layers and the command in a hundred column
   const shown = Bun.stripANSI(renderInspection(await inspect(path)));
   expect(shown.replaceAll(`${directory}/`, "").replace(`${sha256}`, "…")).toBe(
     [
-      "p.pt: torch checkpoint, 1456 bytes",
+      "p.pt: torch checkpoint, 1572 bytes",
       "sha256 …",
       "",
-      "container   torch zip, 6 entries, pickle protocol 2",
+      "container   torch zip, 7 entries, pickle protocol 2, little-endian",
       "holds       a state dict of 4 tensors",
       "tensors     4 with 38 numbers (float32 ×4)",
       "layout      actor_critic",

@@ -1,5 +1,6 @@
 /** A finding as text: a title, blocks of facts and tables, warnings, and what to do. */
 
+import { wrap } from "../base/text.ts";
 import { paint, table } from "../cli/output.ts";
 import type { Block, Fact } from "./finding.ts";
 import type { Inspection } from "./inspect.ts";
@@ -43,19 +44,4 @@ function renderFacts(facts: readonly Fact[]): string {
       return `${paint("dim", label.padEnd(width))}${lines}`;
     })
     .join("\n");
-}
-
-/** Breaks at spaces; a word that is longer than a line stays whole. */
-function wrap(text: string, columns: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    const longer = line === "" ? word : `${line} ${word}`;
-    if (longer.length <= columns || line === "") line = longer;
-    else {
-      lines.push(line);
-      line = word;
-    }
-  }
-  return [...lines, line];
 }

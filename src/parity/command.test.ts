@@ -167,7 +167,7 @@ describe("compareSides()", () => {
       code: "CONFIG",
       message:
         `Cannot use observations "${path}": they have shape ${shape}, ` +
-        "the policy needs [rows, 45] with at least one row",
+        "need [rows, 45] with at least one row",
     });
     expect([
       await refusal({ dataset: narrow }),

@@ -23,13 +23,18 @@ import {
   SAMPLES,
   weightFailure,
 } from "./compare_sides.ts";
-import type { EmulatedFile } from "./sides.ts";
+import { type EmulatedFile, isCalibrated, needsModel } from "./sides.ts";
 
 export default defineCommand({
   name: "parity",
   positionals: "<a> <b>",
   summary: "Compare two backends on the same observations",
   example: "parity build/policy.onnx emulated --dataset build/calib_obs.npy --mae 1e-3",
+  rivals: [["samples", "dataset"]],
+  unused: ([a = "", b = ""]) => [
+    ...(needsModel(a, b) ? [] : ["model"]),
+    ...([a, b].some(isCalibrated) ? [] : ["calibration"]),
+  ],
   flags: {
     model: {
       value: "<file>",

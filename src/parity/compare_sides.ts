@@ -7,7 +7,7 @@ import { plural } from "../base/text.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
-import { hasNpuLibrary, isRknnPath, type NpuOptions } from "../runtime/open_rknn.ts";
+import { hasNpuLibrary, type NpuOptions } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
 import {
   generateObservations,
@@ -15,8 +15,8 @@ import {
   type Observations,
 } from "../dataset/observations.ts";
 import {
-  isBackendName,
   isCalibrated,
+  isRknnSide,
   isToolkit,
   type EmulatedFile,
   modelPath,
@@ -25,6 +25,7 @@ import {
   openNpuSide,
   type Side,
   type SideOptions,
+  takesModel,
 } from "./sides.ts";
 
 /** Observations that are generated where nothing else is said. */
@@ -75,7 +76,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   };
   const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side => {
     if (isEndpoint(spec) && sizes !== undefined) return openEndpointSide(spec, sizes, sideOptions);
-    if (isRknnPath(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
+    if (isRknnSide(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
       return openNpuSide(spec, other, sideOptions);
     }
     return openFileSide(spec, modelPath(spec, other, options.model), sideOptions);
@@ -114,8 +115,7 @@ function checkUsed({ a, b, model, dataset, samples, calibration }: ParityOptions
       "--samples is for generated observations, --dataset brings its own",
     );
   }
-  const needsModel = [a, b].some((side) => isBackendName(side) || isRknnPath(side));
-  if (model !== undefined && !needsModel) {
+  if (model !== undefined && !takesModel(a, b)) {
     throw new Lite3Error(
       "USAGE",
       `--model ${quote(model)} is for sides that are only a backend, ${quote(a)} and ${quote(b)} are not`,
@@ -153,11 +153,11 @@ export function weightFailure({ file, model, weights }: EmulatedFile): string | 
   const { layer, parameter, differing, elements, first } = worst;
   const where =
     first === undefined
-      ? "it is not in the file"
+      ? "has no known place in it"
       : `[${first.index.join(", ")}] is ${first.file}, ${model} has ${first.model}`;
   const more = wrong.length > 1 ? `; ${plural(wrong.length - 1, "more parameter")} differ` : "";
   return (
-    `${file} was made from other weights: ${layer}.${parameter} ${where} ` +
+    `${file} does not have the weights of the model: ${layer}.${parameter} ${where} ` +
     `(${differing} of ${elements} differ${more})`
   );
 }

@@ -64,8 +64,8 @@ async function recordedQuantization(
     throw new Lite3Error(
       "CONFIG",
       normalisedBy === null
-        ? `Cannot calibrate with ${quote(file)}: the recipe took it as it is, leave --obs-stats out`
-        : `Cannot calibrate with ${quote(file)}: the recipe normalised it, need the same --obs-stats`,
+        ? `Cannot calibrate with ${quote(file)}: it was taken as it is, leave --obs-stats out`
+        : `Cannot calibrate with ${quote(file)}: it was normalised, need the same --obs-stats`,
     );
   }
   const data = Float32Array.from(set.data);

@@ -11,7 +11,7 @@ import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic, Backend } from "../runtime/backend.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
-import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
+import { type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import { readObservations } from "../dataset/observations.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
@@ -87,12 +87,28 @@ function recordedFile(spec: string): string | undefined {
   return spec.includes(":") ? spec.slice("toolkit:".length) : undefined;
 }
 
+/** `policy.rknn`, and what convert refused: `policy.rknn.rejected`. */
+const RKNN_NAME = /\.rknn(?:\.rejected)?$/i;
+
+export const isRknnSide = (spec: string): boolean => RKNN_NAME.test(spec);
+
+/** Does a side need a model that neither of them names? */
+export function needsModel(a: string, b: string): boolean {
+  const isNamed = [a, b].some((one) => !isBackendName(one) && !isEndpoint(one) && !isRknnSide(one));
+  return takesModel(a, b) && !isNamed;
+}
+
+/** Does a side run a model that it does not name itself? */
+export function takesModel(a: string, b: string): boolean {
+  return [a, b].some((one) => isBackendName(one) || isRknnSide(one));
+}
+
 /** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
 export function modelPath(side: string, otherSide: string, model: string | undefined): string {
   const [spec = "", other = ""] = [side, otherSide].map((one) => recordedOr(one));
-  if (!isBackendName(spec) && !isRknnPath(spec)) return spec;
+  if (!isBackendName(spec) && !isRknnSide(spec)) return spec;
   const named = namedModel(spec, other, model);
-  if (named === undefined && isRknnPath(spec)) {
+  if (named === undefined && isRknnSide(spec)) {
     throw new Lite3Error(
       "USAGE",
       `Cannot emulate ${quote(spec)}: its network is not known, ` +
@@ -110,10 +126,10 @@ export function modelPath(side: string, otherSide: string, model: string | undef
 
 /** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
 function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
-  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
+  const isModel = ![isBackendName, isEndpoint, isRknnSide].some((isOther) => isOther(other));
   const beside = [spec, other]
-    .filter(isRknnPath)
-    .map((path) => `${path.slice(0, -".rknn".length)}.onnx`)
+    .filter(isRknnSide)
+    .map((path) => path.replace(RKNN_NAME, ".onnx"))
     .find((path) => existsSync(path));
   return model ?? (isModel ? other : undefined) ?? beside;
 }
@@ -140,7 +156,7 @@ export async function openFileSide(
     const backend = await openRecorded(recordedFile(spec), file, normalizer);
     return sideOf(`${spec} (${path})`, backend, normalizer);
   }
-  if (isRknnPath(spec)) return openRknnSide(spec, file, options);
+  if (isRknnSide(spec)) return openRknnSide(spec, file, options);
   const normalizer = await normalizerFor(file, observationSize, options);
   const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
   const recipe =

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { refusalOf } from "../base/refusal_fixture.ts";
-import { activate, type Activation, parseActivation } from "./activation.ts";
+import { activate, npuProblem, parseActivation, type PlainActivation } from "./activation.ts";
 
 const INPUTS = [-4.5, -1, 0, 1, 2.5];
 
 /** torch.nn's definitions, computed with CPython's math module (its own erf, expm1, log1p). */
-const EXPECTED: Readonly<Record<Activation, readonly number[]>> = {
+const EXPECTED: Readonly<Record<PlainActivation, readonly number[]>> = {
   elu: [-0.9888910034617577, -0.6321205588285577, 0, 1, 2.5],
   relu: [0, 0, 0, 1, 2.5],
   tanh: [-0.9997532108480275, -0.7615941559557649, 0, 0.7615941559557649, 0.9866142981514303],
@@ -27,7 +27,7 @@ const EXPECTED: Readonly<Record<Activation, readonly number[]>> = {
 };
 
 /** At −1000 and 1000: nothing overflows on the way. */
-const FAR: Readonly<Record<Activation, readonly [number, number]>> = {
+const FAR: Readonly<Record<PlainActivation, readonly [number, number]>> = {
   elu: [-1, 1000],
   relu: [0, 1000],
   tanh: [-1, 1],
@@ -44,7 +44,7 @@ const FAR: Readonly<Record<Activation, readonly [number, number]>> = {
 
 describe("activate()", () => {
   for (const [name, values] of Object.entries(EXPECTED)) {
-    const activation = name as Activation;
+    const activation = name as PlainActivation;
     test(`computes ${name} as torch defines it`, () => {
       expect(INPUTS.map((x) => activate(activation, x))).toEqual(
         values.map((value) => expect.closeTo(value, 14)),
@@ -87,10 +87,60 @@ describe("parseActivation()", () => {
     ]);
   });
 
+  test("knows the spellings of Python, with arguments that change nothing", () => {
+    const spellings = [
+      "nn.ELU",
+      "torch.nn.ELU",
+      "ELU()",
+      "nn.ELU(alpha=1.0, inplace=True)",
+      "torch.nn.modules.activation.ELU",
+      "<class 'torch.nn.modules.activation.ELU'>",
+      "F.elu",
+    ];
+    expect(spellings.map((name) => parseActivation(name, "--activation"))).toEqual(
+      spellings.map(() => "elu"),
+    );
+    expect(
+      ["GELU(approximate='none')", "Softplus(beta=1, threshold=20)", "nn.LeakyReLU(0.01)"].map(
+        (name) => parseActivation(name, "--activation"),
+      ),
+    ).toEqual(["gelu", "softplus", "leaky_relu"]);
+  });
+
+  test("keeps another constant of elu and leaky_relu, and computes with it", () => {
+    const found = ["ELU(alpha=0.5)", "elu(0.5)", "LeakyReLU(negative_slope=0.2, inplace=True)"].map(
+      (name) => parseActivation(name, "--activation"),
+    );
+    expect(found).toEqual(["elu(0.5)", "elu(0.5)", "leaky_relu(0.2)"]);
+    expect(found.map((activation) => [-1, 2].map((x) => activate(activation, x)))).toEqual([
+      [expect.closeTo(-0.31606027941427883, 14), 2],
+      [expect.closeTo(-0.31606027941427883, 14), 2],
+      [-0.2, 2],
+    ]);
+    expect(found.map((activation) => parseActivation(activation, "the file"))).toEqual(found);
+  });
+
+  test("refuses an argument that would change another", async () => {
+    const refuse = async (name: string) =>
+      (await refusalOf(() => parseActivation(name, "--activation"))).message;
+    expect([
+      await refuse("Softplus(beta=2)"),
+      await refuse("GELU(approximate='tanh')"),
+      await refuse("ELU(alpha=x)"),
+    ]).toEqual([
+      'Cannot use activation "softplus(beta=2)" from --activation: "beta=2" is not known of ' +
+        "softplus, only elu and leaky_relu take a constant",
+      `Cannot use activation "gelu(approximate='tanh')" from --activation: "approximate='tanh'" ` +
+        "is not known of gelu, only elu and leaky_relu take a constant",
+      'Cannot use activation "elu(alpha=x)" from --activation: "alpha=x" is not known of elu, ' +
+        "only elu and leaky_relu take a constant",
+    ]);
+  });
+
   test("takes every activation by its own name", () => {
     const names = Object.keys(EXPECTED);
     expect(names.map((name) => parseActivation(name, "--activation"))).toEqual(
-      names as Activation[],
+      names as PlainActivation[],
     );
   });
 
@@ -118,4 +168,15 @@ describe("parseActivation()", () => {
       "CONFIG",
     );
   });
+});
+
+test("npuProblem() names what the NPU does not compute", () => {
+  const activations = ["elu", "celu", "selu", "elu(0.5)", "leaky_relu(0.2)"] as const;
+  expect(activations.map(npuProblem)).toEqual([
+    undefined,
+    undefined,
+    "selu does not run on the NPU",
+    "elu(0.5) does not run on the NPU, which computes elu with alpha 1 only",
+    undefined,
+  ]);
 });

@@ -2,13 +2,19 @@
  * Activations: their names in the field (rsl_rl, rl_games, SB3, torch), their scalar function, and
  * the ONNX nodes (opset 18) that compute exactly that function.
  *
- * Definitions and default constants are those of torch.nn of the same name.
+ * Definitions and default constants are those of torch.nn of the same name. Another constant of
+ * the two that are trained with others stands in the name: `elu(0.5)`, `leaky_relu(0.2)`.
  */
 
 import { closest } from "fastest-levenshtein";
 import { Lite3Error, quote } from "../base/errors.ts";
 
-export type Activation =
+type Adjustable = "elu" | "leaky_relu";
+
+export type Activation = PlainActivation | `${Adjustable}(${number})`;
+
+/** With torch's own constants. */
+export type PlainActivation =
   | "elu"
   | "relu"
   | "tanh"
@@ -43,12 +49,31 @@ const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Ma
 const SELU_ALPHA = 1.6732632423543772;
 const SELU_SCALE = 1.0507009873554805;
 
-const DEFINITIONS: Readonly<Record<Activation, Definition>> = {
-  elu: {
-    names: ["elu"],
-    apply: (x) => (x > 0 ? x : Math.expm1(x)),
-    onnx: [{ op: "Elu", attributes: { alpha: 1 } }],
-  },
+type Formula = Pick<Definition, "apply" | "onnx">;
+
+function elu(alpha: number): Formula {
+  return {
+    apply: (x) => (x > 0 ? x : alpha * Math.expm1(x)),
+    onnx: [{ op: "Elu", attributes: { alpha } }],
+  };
+}
+
+function leakyRelu(alpha: number): Formula {
+  return {
+    apply: (x) => (x > 0 ? x : alpha * x),
+    onnx: [{ op: "LeakyRelu", attributes: { alpha } }],
+  };
+}
+
+const ADJUSTABLE: Readonly<
+  Record<Adjustable, { readonly standard: number; readonly formula: (alpha: number) => Formula }>
+> = {
+  elu: { standard: 1, formula: elu },
+  leaky_relu: { standard: 0.01, formula: leakyRelu },
+};
+
+const DEFINITIONS: Readonly<Record<PlainActivation, Definition>> = {
+  elu: { names: ["elu"], ...elu(1) },
   relu: { names: ["relu"], apply: (x) => Math.max(x, 0), onnx: [{ op: "Relu" }] },
   tanh: { names: ["tanh"], apply: Math.tanh, onnx: [{ op: "Tanh" }] },
   sigmoid: { names: ["sigmoid"], apply: sigmoid, onnx: [{ op: "Sigmoid" }] },
@@ -64,8 +89,7 @@ const DEFINITIONS: Readonly<Record<Activation, Definition>> = {
   },
   leaky_relu: {
     names: ["leaky_relu", "leakyrelu", "lrelu"],
-    apply: (x) => (x > 0 ? x : 0.01 * x),
-    onnx: [{ op: "LeakyRelu", attributes: { alpha: 0.01 } }],
+    ...leakyRelu(0.01),
   },
   softplus: { names: ["softplus"], apply: softplus, onnx: [{ op: "Softplus" }] },
   gelu: {
@@ -92,11 +116,21 @@ const DEFINITIONS: Readonly<Record<Activation, Definition>> = {
   identity: { names: ["identity", "linear", "none"], apply: (x) => x, onnx: [] },
 };
 
-/** Finds an activation by any of its names, or refuses with the nearest one. */
+/** `ELU`, `nn.ELU()`, `F.elu`, `torch.nn.ELU(alpha=0.5)`, `<class 'torch.nn.…activation.ELU'>`. */
+const SPELLING = /^(?:<class ')?(?:\w+\.)*(?<word>[\w-]+)(?:'>)?(?:\((?<args>[^()]*)\))?$/;
+
+/** Arguments of torch's modules that change nothing where they have these values. */
+const NO_CHANGE =
+  /^(?:inplace=(?:True|False)|alpha=1(?:\.0*)?|approximate=['"]?none['"]?|beta=1(?:\.0*)?|threshold=20(?:\.0*)?|)$/;
+/** The constant of ELU and LeakyReLU, by its name or alone. */
+const CONSTANT = /^(?:(?:alpha|negative_slope)=)?(?<value>-?\d[\d.e+-]*)$/;
+
+/** Finds an activation by any of its names and spellings, or refuses with the nearest one. */
 export function parseActivation(name: string, origin: string): Activation {
-  const plain = name.trim().toLowerCase().replaceAll("-", "_");
+  const { word = name, args = "" } = SPELLING.exec(name.trim())?.groups ?? {};
+  const plain = word.trim().toLowerCase().replaceAll("-", "_");
   for (const [activation, { names }] of Object.entries(DEFINITIONS)) {
-    if (names.includes(plain)) return activation as Activation;
+    if (names.includes(plain)) return withArguments(activation as PlainActivation, args, origin);
   }
   const known = Object.values(DEFINITIONS).flatMap(({ names }) => names);
   throw new Lite3Error(
@@ -106,13 +140,52 @@ export function parseActivation(name: string, origin: string): Activation {
   );
 }
 
+function withArguments(activation: PlainActivation, args: string, origin: string): Activation {
+  let found: Activation = activation;
+  for (const argument of args.split(",").map((text) => text.replaceAll(/\s/g, ""))) {
+    const value = CONSTANT.exec(argument)?.groups?.value;
+    if (isAdjustable(activation) && value !== undefined && Number.isFinite(Number(value))) {
+      found = adjusted(activation, Number(value));
+    } else if (!NO_CHANGE.test(argument)) {
+      throw new Lite3Error(
+        "CONFIG",
+        `Cannot use activation ${quote(`${activation}(${args})`)} from ${origin}: ` +
+          `${quote(argument)} is not known of ${activation}, only elu and leaky_relu take a constant`,
+      );
+    }
+  }
+  return found;
+}
+
+function isAdjustable(activation: string): activation is Adjustable {
+  return Object.hasOwn(ADJUSTABLE, activation);
+}
+
+/** The activation with that constant; under its plain name where the constant is torch's own. */
+export function adjusted(activation: Adjustable, alpha: number): Activation {
+  return alpha === ADJUSTABLE[activation].standard ? activation : `${activation}(${alpha})`;
+}
+
+function formulaOf(activation: Activation): Formula {
+  if (Object.hasOwn(DEFINITIONS, activation)) return DEFINITIONS[activation as PlainActivation];
+  const [name = "", constant] = activation.split(/[()]/, 2);
+  return ADJUSTABLE[name as Adjustable].formula(Number(constant));
+}
+
 /** The scalar function, in double precision. */
 export function activate(activation: Activation, x: number): number {
-  return DEFINITIONS[activation].apply(x);
+  return formulaOf(activation).apply(x);
 }
 
 export function activationOnnx(activation: Activation): readonly OnnxStep[] {
-  return DEFINITIONS[activation].onnx;
+  return formulaOf(activation).onnx;
+}
+
+/** Why the NPU cannot run it, if so: its operators are those of rknn-toolkit2's operator list. */
+export function npuProblem(activation: Activation): string | undefined {
+  if (activation === "selu") return "selu does not run on the NPU";
+  if (!activation.startsWith("elu(")) return undefined;
+  return `${activation} does not run on the NPU, which computes elu with alpha 1 only`;
 }
 
 /**

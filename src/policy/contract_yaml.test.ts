@@ -6,9 +6,7 @@ import { present } from "../base/assert.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { linesDuring } from "../base/log_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
-import { LITE3_CONTRACT } from "./contract.ts";
 import {
-  contradictions,
   encodeContract,
   findTrainedContract,
   type TrainedContract,
@@ -42,7 +40,13 @@ describe("findTrainedContract()", () => {
         { name: "joint_vel_rel", scale: 0.05 },
         { name: "last_action" },
       ],
-      action: [{ name: "joint_pos", scale: { hip_joint: 0.125, "^(?!hip_joint).*": 0.25 } }],
+      action: [
+        {
+          name: "joint_pos",
+          scale: { hip_joint: 0.125, "^(?!hip_joint).*": 0.25 },
+          joints: ["hip_joint", "thigh_joint", "calf_joint"],
+        },
+      ],
       defaultPose: { hip_joint: 0.1, thigh_joint: -0.7, calf_joint: 1.4 },
       kp: 25,
       kd: { ".*": 0.5 },
@@ -60,7 +64,8 @@ describe("findTrainedContract()", () => {
         { name: "joint_vel_rel", scale: [0.05, 0.05, 0.05], history: 1 },
         { name: "last_action", scale: [1, 1, 1], history: 1 },
       ],
-      action: [{ name: "JointPositionAction", scale: [0.25, 0.25, 0.25] }],
+      action: [{ name: "JointPositionAction", scale: [0.25, 0.25, 0.25], joints: [".*"] }],
+      jointIds: [2, 0, 1],
       defaultPose: [0.1, -0.7, 1.4],
       kp: [25, 25, 40],
       kd: [0.5, 0.5, 1],
@@ -92,7 +97,10 @@ describe("findTrainedContract()", () => {
     expect(findTrainedContract(checkpoint)).toEqual({
       path,
       rateHz: 50,
-      observation: [{ name: "a" }, { name: "b", scale: 2 }],
+      observation: [
+        { name: "a", isUnread: true },
+        { name: "b", scale: 2 },
+      ],
       action: [],
       kp: [20, 40],
       kd: [1, undefined],
@@ -115,82 +123,6 @@ describe("findTrainedContract()", () => {
       );
     });
   }
-});
-
-describe("contradictions()", () => {
-  const LITE3 = { observationSize: 45, actionSize: 12 };
-  /** What the robot's controller does, but for the rate: 83.3 Hz and 50 Hz cannot both be. */
-  const same: TrainedContract = {
-    path: "env.yaml",
-    rateHz: 50,
-    observation: [{ name: "base_ang_vel", scale: 0.25, history: 1 }],
-    action: [],
-    defaultPose: { ".*HipX_joint": 0, ".*HipY_joint": -0.65, ".*Knee_joint": 1.3 },
-    kp: 30,
-    kd: { ".*": 1 },
-  };
-  const VENDOR = "trained at 50 Hz, the vendor's controller asks 83.3 times a second";
-  const pose = "trained around another default pose than the robot's: ";
-  const CASES: readonly [what: string, change: Partial<TrainedContract>, said: string[]][] = [
-    ["nothing but the vendor's rate", {}, [VENDOR]],
-    [
-      "another rate",
-      { rateHz: 1000 / 12 },
-      ["trained at 83.33 Hz, run at 50 Hz unless --rate says"],
-    ],
-    [
-      "two rates",
-      { rateHz: 100 },
-      [
-        "trained at 100 Hz, run at 50 Hz unless --rate says",
-        "trained at 100 Hz, the vendor's controller asks 83.3 times a second",
-      ],
-    ],
-    [
-      "a pose by name",
-      { defaultPose: { ".*HipX.*": 0, "F[L,R]_HipY_joint": -0.65, "H.*_HipY_joint": -0.8 } },
-      [VENDOR, `${pose}HL_HipY -0.8 against -0.65, HR_HipY -0.8 against -0.65`],
-    ],
-    [
-      "a pose as a list, of which it shows three joints",
-      { defaultPose: [0, -0.8, 1.6, 0, -0.8, 1.6, 0, -0.65, 1.3, 0, -0.65, 1.3] },
-      [
-        VENDOR,
-        `${pose}FL_HipY -0.8 against -0.65, FL_Knee 1.6 against 1.3, FR_HipY -0.8 against -0.65, ` +
-          "… (4 joints)",
-      ],
-    ],
-    ["a pose of another number of joints, which it cannot compare", { defaultPose: [1] }, [VENDOR]],
-    [
-      "gains, one for all, a list and by name",
-      { kp: [30, 30, 40], kd: { hip: 0.5, knee: 1 } },
-      [
-        VENDOR,
-        "kp was 30, 40 in training, the controller uses 30",
-        "kd was 0.5, 1 in training, the controller uses 1",
-      ],
-    ],
-    ["one gain", { kp: 25 }, [VENDOR, "kp was 25 in training, the controller uses 30"]],
-    [
-      "a history",
-      { observation: [{ name: "joint_pos", history: 5 }] },
-      [VENDOR, "joint_pos has a history of 5, the environment gives none"],
-    ],
-  ];
-  for (const [what, change, said] of CASES) {
-    test(`says ${what}`, () => {
-      expect(contradictions({ ...same, ...change }, LITE3)).toEqual(said);
-    });
-  }
-
-  test("says nothing of another robot", () => {
-    const other = { ...same, rateHz: 200, kp: 25 };
-    const sizes = [
-      { observationSize: 48, actionSize: 12 },
-      { observationSize: 45, actionSize: 8 },
-    ];
-    expect(sizes.map((size) => contradictions(other, size, LITE3_CONTRACT))).toEqual([[], []]);
-  });
 });
 
 describe("writeModelYaml()", () => {

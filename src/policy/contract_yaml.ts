@@ -1,7 +1,7 @@
 /**
  * The contract that a training run leaves beside its checkpoint: Isaac Lab's `env.yaml` and
- * unitree_rl_lab's `deploy.yaml`. What they say goes into the ONNX and into `model.yaml`; where it
- * is not what the robot's controller does, nobody else would notice.
+ * unitree_rl_lab's `deploy.yaml`. What they say goes into the ONNX and into `model.yaml`, and
+ * `contradictions.ts` holds it against the robot's.
  */
 
 import { existsSync } from "node:fs";
@@ -11,7 +11,6 @@ import { stringify } from "yaml";
 import { readFile, writeFileAtomic } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { warn } from "../base/log.ts";
-import { type Contract, LITE3_CONTRACT, observationSize } from "./contract.ts";
 import { checkYaml, readYaml } from "./yaml_file.ts";
 
 const numbers = v.union([v.number(), v.array(v.number())]);
@@ -21,11 +20,13 @@ const Term = v.looseObject({
   scale: optional(v.union([numbers, v.record(v.string(), v.number())])),
   clip: optional(v.array(v.number())),
   history_length: optional(v.number()),
+  joint_names: optional(v.array(v.string())),
 });
 
 const EMPTY_TERM: v.InferOutput<typeof Term> = {};
 
 const DeployYaml = v.looseObject({
+  joint_ids_map: optional(v.array(v.number())),
   step_dt: v.pipe(v.number(), v.minValue(1e-4)),
   stiffness: optional(v.array(v.number())),
   damping: optional(v.array(v.number())),
@@ -58,13 +59,17 @@ const Actuator = v.looseObject({
   damping: optional(v.unknown()),
 });
 
-type Scale = number | readonly number[] | Readonly<Record<string, number>>;
+export type Scale = number | readonly number[] | Readonly<Record<string, number>>;
 
 export interface TrainedTerm {
   readonly name: string;
   readonly scale?: Scale;
   readonly clip?: readonly number[];
   readonly history?: number;
+  /** The joints that it is of, as patterns or in their order. */
+  readonly joints?: readonly string[];
+  /** It has a scale of a form that is not known. */
+  readonly isUnread?: true;
 }
 
 /** What the YAML says, as it says it; values may be one for all joints, a list, or by name. */
@@ -76,6 +81,8 @@ export interface TrainedContract {
   readonly defaultPose?: readonly number[] | Readonly<Record<string, number>>;
   readonly kp?: unknown;
   readonly kd?: unknown;
+  /** Of each of the policy's joints, its number on the robot. */
+  readonly jointIds?: readonly number[];
 }
 
 const READERS = { "deploy.yaml": readDeploy, "env.yaml": readEnv } as const;
@@ -102,6 +109,7 @@ function readDeploy(path: string, value: unknown): TrainedContract {
     ...(pose ? { defaultPose: pose } : {}),
     ...(stiffness ? { kp: stiffness } : {}),
     ...(damping ? { kd: damping } : {}),
+    ...(yaml.joint_ids_map ? { jointIds: yaml.joint_ids_map } : {}),
   };
 }
 
@@ -127,100 +135,19 @@ function readTerms(group: Readonly<Record<string, unknown>>): TrainedTerm[] {
   return Object.entries(group).flatMap(([name, entry]) => {
     if (!(entry instanceof Object) || Array.isArray(entry)) return [];
     // A scale of a form that is not known leaves the term, or the order would be another.
-    const { scale, clip, history_length: history } = v.is(Term, entry) ? entry : EMPTY_TERM;
+    const term = v.is(Term, entry) ? entry : undefined;
+    const { scale, clip, history_length: history, joint_names: joints } = term ?? EMPTY_TERM;
     return [
       {
         name,
         ...(scale === undefined || scale === null ? {} : { scale }),
         ...(clip ? { clip } : {}),
         ...(history ? { history } : {}),
+        ...(joints ? { joints } : {}),
+        ...(term === undefined ? { isUnread: true as const } : {}),
       },
     ];
   });
-}
-
-/** What the training said and the robot's controller does otherwise, one sentence each. */
-export function contradictions(
-  trained: TrainedContract,
-  sizes: { readonly observationSize: number; readonly actionSize: number },
-  robot: Contract = LITE3_CONTRACT,
-): string[] {
-  const found: string[] = [];
-  const isRobots = sizes.observationSize === observationSize(robot);
-  if (!isRobots || sizes.actionSize !== robot.joints.length) return found;
-  if (Math.abs(trained.rateHz - robot.rateHz) > 0.5) {
-    found.push(
-      `trained at ${round(trained.rateHz)} Hz, run at ${robot.rateHz} Hz unless --rate says`,
-    );
-  }
-  if (robot.robot === "lite3" && Math.abs(trained.rateHz - VENDOR_RATE_HZ) > 0.5) {
-    found.push(
-      `trained at ${round(trained.rateHz)} Hz, the vendor's controller asks ${VENDOR_RATE_HZ} times a second`,
-    );
-  }
-  const pose = byJoint(trained.defaultPose, robot);
-  const moved = robot.joints.flatMap((joint, i) => {
-    const [ours = 0, theirs = ours] = [robot.defaultPose[i], pose?.[i]];
-    return Math.abs(theirs - ours) > 1e-3 ? [`${joint} ${theirs} against ${ours}`] : [];
-  });
-  if (moved.length > 0) {
-    const more = moved.length > 3 ? `, … (${moved.length} joints)` : "";
-    found.push(
-      `trained around another default pose than the robot's: ${moved.slice(0, 3).join(", ")}${more}`,
-    );
-  }
-  for (const [name, theirs, ours] of [
-    ["kp", trained.kp, robot.kp],
-    ["kd", trained.kd, robot.kd],
-  ] as const) {
-    const others = [...new Set(numbersIn(theirs))];
-    if (others.some((value) => value !== ours)) {
-      found.push(`${name} was ${others.join(", ")} in training, the controller uses ${ours}`);
-    }
-  }
-  const history = trained.observation.find((term) => (term.history ?? 0) > 1);
-  if (history !== undefined) {
-    found.push(`${history.name} has a history of ${history.history}, the environment gives none`);
-  }
-  return found;
-}
-
-/** 12 ticks of 1 ms: Lite3_rl_deploy's decimation. */
-const VENDOR_RATE_HZ = 83.3;
-
-/** One gain for all joints, a list, or by name, however nested. */
-function numbersIn(value: unknown): number[] {
-  if (typeof value === "number") return [value];
-  return value instanceof Object ? Object.values(value).flatMap(numbersIn) : [];
-}
-
-function round(value: number): number {
-  return Number(value.toPrecision(4));
-}
-
-/** Values by joint: a list as it stands, or by patterns such as `.*HipY.*`. */
-function byJoint(
-  values: TrainedContract["defaultPose"],
-  robot: Contract,
-): (number | undefined)[] | undefined {
-  if (values === undefined) return undefined;
-  if (Array.isArray(values)) return values.length === robot.joints.length ? [...values] : undefined;
-  return robot.joints.map((joint) => {
-    const match = Object.entries(values).find(([pattern]) => matches(pattern, joint));
-    return match?.[1];
-  });
-}
-
-/** Isaac Lab names joints by regular expressions; only plain ones and `.*` are understood. */
-function matches(pattern: string, joint: string): boolean {
-  const literal = pattern.replaceAll(/[^\w*.]/g, "").split(".*");
-  let at = 0;
-  for (const part of literal) {
-    const found = `${joint}_joint`.indexOf(part, at);
-    if (found < 0) return false;
-    at = found + part.length;
-  }
-  return true;
 }
 
 /** The contract without where it was found, for the metadata of the ONNX. */

@@ -118,7 +118,10 @@ function chooseOutput(path: string, flag: Activation | undefined, plan: PolicyPl
   );
 }
 
-/** The activation is in few checkpoints; only the blueprint's own ActorCritic has a default. */
+/**
+ * The activation is in few checkpoints. Only the blueprint's own ActorCritic has a default, and
+ * only its YAML tells that it is one: `actor.0.weight` alone may be legged_gym's or anybody's.
+ */
 function chooseActivation(
   path: string,
   flag: Activation | undefined,

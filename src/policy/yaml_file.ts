@@ -3,17 +3,69 @@
  */
 
 import * as v from "valibot";
-import { parseDocument } from "yaml";
+import { type Document, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 
-/** Parses a YAML file. Python's tags, as Isaac Lab writes them, mean nothing here. */
-export function readYaml(path: string): unknown {
+export interface YamlDocument {
+  readonly document: Document.Parsed;
+  /** What the parser wonders about: a tag that it does not know. */
+  readonly warning: string | undefined;
+  /** The line that a node begins in, from 1. */
+  lineOf(node: unknown): number;
+}
+
+/** Parses a YAML file to its nodes; aliases are not followed. */
+export function readYamlDocument(path: string): YamlDocument {
   const text = new TextDecoder().decode(readFile(path, LIMITS.configBytes));
-  const document = parseDocument(text, { logLevel: "error" });
+  const lines = new LineCounter();
+  const document = parse(path, text, lines);
   const [problem] = document.errors;
   if (problem !== undefined) throw refuse(path, firstLine(problem));
+  const place = (node: unknown) => lines.linePos((node as Node).range?.[0] ?? 0);
+  checkKeys(path, document, place);
+  const [warning] = document.warnings;
+  return {
+    document,
+    warning: warning && firstLine(warning),
+    lineOf: (node) => place(node).line,
+  };
+}
+
+/** Refuses a key that a mapping has twice. The parser's own check takes quadratic time. */
+function checkKeys(
+  path: string,
+  document: Document.Parsed,
+  place: (node: unknown) => { readonly line: number; readonly col: number },
+): void {
+  visit(document, {
+    Map(_, { items }) {
+      const keys = new Set<unknown>();
+      for (const { key } of items) {
+        const name = isScalar(key) ? key.value : key;
+        if (keys.has(name)) {
+          const { line, col } = place(key);
+          throw refuse(path, `Map keys must be unique at line ${line}, column ${col}`);
+        }
+        keys.add(name);
+      }
+    },
+  });
+}
+
+/** Nesting that exhausts the parser's stack is an error of the file like any other. */
+function parse(path: string, text: string, lineCounter: LineCounter): Document.Parsed {
+  try {
+    return parseDocument(text, { logLevel: "error", lineCounter, uniqueKeys: false });
+  } catch (error) {
+    throw refuse(path, firstLine(error as Error));
+  }
+}
+
+/** Parses a YAML file. Python's tags, as Isaac Lab writes them, mean nothing here. */
+export function readYaml(path: string): unknown {
+  const { document } = readYamlDocument(path);
   try {
     return document.toJS({ maxAliasCount: 100 });
   } catch (error) {

@@ -5,11 +5,12 @@
 
 import { existsSync, readdirSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
+import { requireLock } from "./locks.ts";
 
 export interface InstalledToolkit {
   readonly version: string;
@@ -45,7 +46,9 @@ const MARK = v.object({
 
 /** `~/.cache/lite3rl/toolkit`, or below XDG_CACHE_HOME where that is set. */
 export function toolkitRoot(): string {
-  const cache = process.env.XDG_CACHE_HOME || join(process.env.HOME || homedir(), ".cache");
+  const named = process.env.XDG_CACHE_HOME ?? "";
+  // The XDG base directory specification: a relative path is to be ignored.
+  const cache = isAbsolute(named) ? named : join(process.env.HOME || homedir(), ".cache");
   return join(cache, "lite3rl", "toolkit");
 }
 
@@ -78,6 +81,7 @@ export function requireToolkit(version?: string): InstalledToolkit {
   const others = installedToolkits().map((one) => one.version);
   const which = version === undefined ? "" : ` ${version}`;
   const there = others.length === 0 ? "none is" : `${[...new Set(others)].join(", ")} is`;
+  if (version !== undefined) requireLock(version);
   const command = `lite3rl toolkit install${version === undefined ? "" : ` --toolkit ${version}`}`;
   throw new Lite3Error(
     "NOT_FOUND",

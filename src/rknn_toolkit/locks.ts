@@ -37,7 +37,7 @@ export function requireLock(toolkit: string): ToolkitLock {
   const known = TOOLKIT_LOCKS.map((lock) => lock.toolkit).join(", ");
   throw new Lite3Error(
     "UNSUPPORTED",
-    `Cannot install rknn-toolkit2 ${quote(toolkit)}: there is no lock for it, need one of ${known}: --toolkit`,
+    `Cannot use rknn-toolkit2 ${quote(toolkit)}: there is no lock for it, need one of ${known}`,
   );
 }
 

@@ -15,8 +15,10 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   statfsSync,
   writeFileSync,
 } from "node:fs";
@@ -70,7 +72,9 @@ export async function runToolkitJob(
   job: ToolkitJob,
   options: RunOptions,
 ): Promise<ToolkitResult> {
-  const directory = mkdtempSync(join(workPlace(), "lite3rl-toolkit-"));
+  const place = workPlace();
+  removeAbandoned(place);
+  const directory = mkdtempSync(join(place, `${JOB_PREFIX}${process.pid}-`));
   try {
     prepare(toolkit, directory, job);
     const { ok: _, ...result } = await runDriver(toolkit, directory, options);
@@ -80,6 +84,25 @@ export async function runToolkitJob(
     return { rknn, simulated, ...result };
   } finally {
     rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+const JOB_PREFIX = "lite3rl-toolkit-";
+/** No job is that old: its time-out is minutes. Another container's processes are not seen here. */
+const ABANDONED_MS = 86_400_000;
+
+/** What jobs have left whose process was killed, with the day that must have passed since. */
+function removeAbandoned(place: string): void {
+  const now = performance.timeOrigin + performance.now();
+  for (const name of readdirSync(place).filter((one) => one.startsWith(JOB_PREFIX))) {
+    const path = join(place, name);
+    const pid = name.slice(JOB_PREFIX.length).split("-")[0];
+    try {
+      if (existsSync(`/proc/${pid}`) || now - statSync(path).mtimeMs < ABANDONED_MS) continue;
+      rmSync(path, { recursive: true, force: true });
+    } catch {
+      // Somebody else's, or gone by now.
+    }
   }
 }
 

@@ -8,7 +8,7 @@
 
 import { closeSync, fstatSync, ftruncateSync, readSync } from "node:fs";
 import { openMemoryFile } from "../../ffi/process.ts";
-import { closeSocket, openSocketPair } from "../../ffi/socket.ts";
+import { closeSocket, socketPair } from "../../ffi/socket.ts";
 import { assert } from "../base/assert.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { programCommand } from "../base/program.ts";
@@ -126,6 +126,14 @@ export async function openIsolated(
 const freezeSpec = ({ name, shape }: OpenAnswer["inputs"][number]) =>
   Object.freeze({ name, shape: Object.freeze(shape) });
 
+/** The user's, without what sets flags: only the test double's variables go along. */
+function childEnvironment(): Record<string, string | undefined> {
+  const entries = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("LITE3RL_") || /^LITE3RL_DOUBLE(?:_|$)/.test(name),
+  );
+  return Object.fromEntries(entries);
+}
+
 /** One process with the library. */
 class Child implements Disposable {
   /** It broke off in the middle of something: nothing more is asked of it. */
@@ -139,14 +147,15 @@ class Child implements Disposable {
   #closed = false;
 
   constructor({ program, env }: IsolatedOptions) {
-    const [ours, theirs] = openSocketPair();
+    const [ours, theirs] = socketPair();
     // Who asks the library for its words wants to see them; otherwise the last is for a report.
     const output = process.env.RKNN_LOG_LEVEL === undefined ? this.#log : 2;
     this.#channel = new Channel(ours);
     try {
-      this.#process = Bun.spawn([...(program ?? programCommand()), CHILD_VERB], {
+      const command = [...(program ?? programCommand()), CHILD_VERB, "--no-config-file"];
+      this.#process = Bun.spawn(command, {
         stdio: ["ignore", output, output, theirs],
-        env: { ...process.env, ...env, BUN_ENABLE_CRASH_REPORTING: "0" },
+        env: { ...childEnvironment(), ...env, BUN_ENABLE_CRASH_REPORTING: "0" },
         // Ctrl-C is for the parent, which ends what it has begun.
         detached: true,
       });

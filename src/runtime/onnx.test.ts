@@ -97,6 +97,8 @@ describe("openOnnx()", () => {
     "silu",
     "mish",
     "identity",
+    "elu(0.5)",
+    "leaky_relu(0.2)",
   ] as const satisfies Activation[]) {
     test(`computes ${activation} as its scalar function from -8 to 8`, async () => {
       const network = networkOf(

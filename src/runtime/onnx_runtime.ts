@@ -18,7 +18,9 @@ export function loadOnnxRuntime(): Promise<Runtime> {
     const runtime = await import("onnxruntime-web/wasm");
     runtime.env.wasm.numThreads = 1;
     runtime.env.logLevel = "error";
-    runtime.env.wasm.wasmBinary = await Bun.file(wasm).arrayBuffer();
+    // By its address it is compiled as a stream, which peaks 20 MB lower than from an array.
+    const module = Bun.file(wasm, { type: "application/wasm" });
+    runtime.env.wasm.wasmPaths = { wasm: URL.createObjectURL(module) };
     return runtime;
   })();
   return loading;

@@ -3,11 +3,13 @@
  * as the mean of a normalizer that is folded in, and the scale and bias of a LayerNormalization.
  *
  * float16 and float32 are plain; between int8 values a factor is int16 and a summand int32, with a
- * scale. The toolkit names those of a turned node `<node>_2add_i1` and `<node>_2mul_i1`.
+ * scale. The toolkit names those of a turned node `<node>_2add_i1` and `<node>_2mul_i1`; a product
+ * with the sum behind it becomes `<product>_2bn`, whose inputs 1 and 2 they are.
  */
 
+import { present } from "../base/assert.ts";
 import { DATA_TYPE, type OnnxModel, type OnnxNode, tensorFloats } from "../formats/onnx.ts";
-import type { RknnGraph, RknnGraphTensor } from "../formats/rknn_graph.ts";
+import type { RknnGraph, RknnGraphTensor, RknnOperator } from "../formats/rknn_graph.ts";
 import { decodeElements } from "../formats/tensor.ts";
 import type { NpuLayer } from "./npu_form.ts";
 
@@ -18,6 +20,10 @@ export interface ModelConstant {
   readonly parameter: "weight" | "bias";
   readonly dims: readonly number[];
   readonly values: Float32Array;
+  /** Of an LSTM or GRU. */
+  readonly isRecurrent: boolean;
+  /** The node whose value a summand is added to. */
+  readonly before: string | undefined;
 }
 
 export interface RknnConstant {
@@ -38,13 +44,18 @@ export function modelConstants(model: OnnxModel, layers: readonly NpuLayer[]): M
     const dims = (tensor.dims ?? []).map(Number);
     const user = node.find(({ input = [] }) => input.includes(name));
     if (dataType !== DATA_TYPE.float32 || inLayers.has(name) || user === undefined) return [];
-    if (isRecurrent(user)) return [];
     const values = tensorFloats(tensor);
     if (values.length < 2) return [];
-    const label = user.name ?? user.output?.[0] ?? "";
-    return { name, node: label, parameter: parameterOf(user, name), dims, values };
+    const label = labelOf(user);
+    const producer = node.find(({ output = [] }) => user.input?.includes(output[0] ?? ""));
+    const before = producer && labelOf(producer);
+    const parameter = parameterOf(user, name);
+    const shared = { name, node: label, parameter, dims, values, before };
+    return { ...shared, isRecurrent: isRecurrent(user) };
   });
 }
+
+const labelOf = ({ name, output }: OnnxNode): string => name ?? output?.[0] ?? "";
 
 /** A cell whose weights the file holds in an order that is not known: no proof covers them. */
 export function isRecurrent({ opType = "" }: OnnxNode): boolean {
@@ -57,12 +68,34 @@ function parameterOf({ opType, input = [] }: OnnxNode, name: string): "weight" |
 
 /** The file's numbers for a constant of the model; nothing if they are not found. */
 export function findConstant(
-  { tensors }: RknnGraph,
-  { name, node, values }: ModelConstant,
+  { tensors, operators }: RknnGraph,
+  { name, node, values, isRecurrent, before }: ModelConstant,
 ): RknnConstant | undefined {
-  const names = [name, `${node}_2add_i1`, `${node}_2mul_i1`];
+  const summed = operators.find(({ inputs }) => inputs[2]?.name === `${before}_2bn_i2`);
+  if (summed !== undefined) return decodeSummand(summed, values.length);
+  const names = [name, `${node}_2add_i1`, `${node}_2mul_i1`, `${node}_2bn_i1`];
   const tensor = tensors.find((one) => names.includes(one.name) && one.content !== undefined);
-  return tensor && decodeConstant(tensor, values.length);
+  // A recurrent cell's weights are there under their name, but padded and summed gate by gate.
+  if (tensor === undefined || isRecurrent) return undefined;
+  return decodeConstant(tensor, values.length);
+}
+
+/**
+ * What `BatchNormalization(x, factor, summand, …)` adds. In int8 it is in steps of x times factor,
+ * and has taken the zero point of x in: summand − zeroPoint · factor.
+ */
+function decodeSummand({ inputs }: RknnOperator, count: number): RknnConstant | undefined {
+  const [x, factor, summand] = inputs;
+  const found = summand && decodeConstant(summand, count);
+  if (found?.dtype !== "int32" || factor === undefined) return found;
+  const { scale = 1, zeroPoint = 0 } = x?.quantization ?? {};
+  const factors = decodeConstant({ ...factor, quantization: { scale: 1, zeroPoint: 0 } }, count);
+  const step = scale * (factor.quantization?.scale ?? 1);
+  if (factors === undefined) return undefined;
+  const values = found.values.map(
+    (sum, i) => (sum + zeroPoint * present(factors.values[i])) * step,
+  );
+  return { ...found, scale: step, values };
 }
 
 function decodeConstant(tensor: RknnGraphTensor, count: number): RknnConstant | undefined {

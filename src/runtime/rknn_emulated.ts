@@ -44,8 +44,10 @@ export async function openRknnEmulated(rknn: Uint8Array, model: OnnxModel): Prom
     );
   }
   const pairs = layers.map((layer) => [layer, present(matched.get(layer))] as const);
+  const unknown: string[] = [];
   const others = modelConstants(form, layers).flatMap((one) => {
     const found = findConstant(graph, one);
+    if (found === undefined) unknown.push(one.name);
     return found === undefined ? [] : makeTensor(one.name, one.dims, found.values);
   });
   const constants = new Map(
@@ -55,7 +57,7 @@ export async function openRknnEmulated(rknn: Uint8Array, model: OnnxModel): Prom
   const own = { ...form, graph: { ...form.graph, initializer } };
   const numbers = readNumbers(graph, own, pairs);
   const backend = await openEmulation(inNumbers(own, numbers), "file");
-  return { backend, ...describe(pairs, numbers) };
+  return { backend, ...describe(pairs, numbers, unknown) };
 }
 
 type Pair = readonly [NpuLayer, RknnLayer];
@@ -145,6 +147,7 @@ function int8Layer(
 function describe(
   pairs: readonly Pair[],
   numbers: NpuNumbers,
+  unknown: readonly string[],
 ): { fromFile: string[]; assumed: string[] } {
   const dtypes = tally(pairs.map(([, { matrix }]) => matrix.dtype));
   const activations = new Set(pairs.map(([{ op }]) => op.replace(/^Gemm\+?/, "")).filter(Boolean));
@@ -160,6 +163,9 @@ function describe(
     assumed: [
       ...[...activations].map((name) => `the activation ${quote(name)} is computed exactly`),
       "float16 rounds half to even after every product and activation, sums lose nothing",
+      ...(unknown.length === 0
+        ? []
+        : [`${unknown.join(", ")} are the ONNX's, not found in the file`]),
       ...(hasInt8 ? ["the size of a step of int8 weights, from the ONNX's weights"] : []),
     ],
   };

@@ -30,13 +30,21 @@ test("toolkit refuses words that mean nothing to it", async () => {
 
 test("toolkit names the command that installs what is missing", async () => {
   const root = join(nowhere.env.XDG_CACHE_HOME, "lite3rl", "toolkit");
-  const message = (version: string): string =>
+  const message = (version: string) =>
     `Cannot find rknn-toolkit2 ${version}: none is installed in "${root}", ` +
     `need it for this: lite3rl toolkit install --toolkit ${version}`;
   expect([
     await run(["toolkit", "remove", "--toolkit", "2.2.0"], nowhere),
     await run(["toolkit", "compare", "2.3.2", "2.5.0", "x.onnx"], nowhere),
-  ]).toEqual([failed(3, message("2.2.0")), failed(3, message("2.3.2"))]);
+    await run(["toolkit", "compare", "2.3.1", "2.5.0", "x.onnx"], nowhere),
+  ]).toEqual([
+    failed(3, 'Cannot remove rknn-toolkit2 "2.2.0": it is not installed, there is none'),
+    failed(3, message("2.3.2")),
+    failed(
+      5,
+      'Cannot use rknn-toolkit2 "2.3.1": there is no lock for it, need one of 2.5.0, 2.3.2, 2.2.0',
+    ),
+  ]);
 });
 
 test("toolkit status says what can be installed, and for what there are no wheels", async () => {

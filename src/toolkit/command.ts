@@ -7,7 +7,7 @@ import { rmSync } from "node:fs";
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { type Stop, stopOnSignals } from "../base/stop.ts";
-import { plural } from "../base/text.ts";
+import { plural, shellWord } from "../base/text.ts";
 import {
   type CommandResult,
   defineCommand,
@@ -21,7 +21,6 @@ import { MAE_GATE } from "../compare/statistics.ts";
 import {
   type InstalledToolkit,
   installedToolkits,
-  requireToolkit,
   toolkitRoot,
 } from "../rknn_toolkit/environment.ts";
 import { DEFAULT_TOOLKIT, TOOLKIT_LOCKS } from "../rknn_toolkit/locks.ts";
@@ -35,6 +34,7 @@ interface ToolkitFlags {
   readonly wheelhouse?: string | undefined;
   readonly for?: string | undefined;
   readonly dataset?: string | undefined;
+  readonly obsStats?: string | undefined;
   readonly target?: string | undefined;
   readonly mae?: number | undefined;
 }
@@ -53,10 +53,11 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   remove: { arguments: [], flags: ["toolkit"], run: remove },
   compare: {
     arguments: ["OLD", "NEW", "MODEL"],
-    flags: ["dataset", "target", "mae"],
+    flags: ["dataset", "obsStats", "target", "mae"],
     run: compare,
   },
 };
+const FLAGS = Object.values(ACTIONS).flatMap(({ flags }) => flags);
 
 export default defineCommand({
   name: "toolkit",
@@ -70,6 +71,7 @@ export default defineCommand({
     "  compare OLD NEW MODEL   build one model with two versions, side by side",
   ],
   example: "toolkit install",
+  unused: ([word = ""]) => FLAGS.filter((key) => ACTIONS[word]?.flags.includes(key) === false),
   flags: {
     toolkit: {
       value: "<version>",
@@ -93,7 +95,12 @@ export default defineCommand({
     },
     dataset: {
       value: "<npy|npz>",
-      help: "compare: observations as the network sees them; makes int8 builds too",
+      help: "compare: observations before any normalizer; makes int8 builds too",
+      schema: v.optional(pathValue()),
+    },
+    obsStats: {
+      value: "<npz>",
+      help: "compare: mean and std that belong before the network; applied to the set",
       schema: v.optional(pathValue()),
     },
     target: {
@@ -137,8 +144,7 @@ function checkUse(
         `got ${names.length}: ${usage}`,
     );
   }
-  const keys = Object.keys(ACTIONS).flatMap((name) => ACTIONS[name]?.flags ?? []);
-  const stray = keys.find((key) => flags[key] !== undefined && !action.flags.includes(key));
+  const stray = FLAGS.find((key) => flags[key] !== undefined && !action.flags.includes(key));
   if (stray === undefined) return;
   const users = Object.keys(ACTIONS).filter((name) => ACTIONS[name]?.flags.includes(stray));
   throw new Lite3Error(
@@ -181,7 +187,8 @@ async function download(
     json: { toolkit, ...done },
     text:
       `rknn-toolkit2 ${toolkit} for ${done.environment}: ${plural(done.wheels.length, "wheel")} ` +
-      `in ${done.directory}\n$ lite3rl toolkit install --toolkit ${toolkit} --wheelhouse ${directory}`,
+      `in ${done.directory}\n$ lite3rl toolkit install --toolkit ${toolkit} ` +
+      `--wheelhouse ${shellWord(directory)}`,
   };
 }
 
@@ -221,10 +228,15 @@ async function status(): Promise<CommandResult> {
 }
 
 async function remove(_: readonly string[], { toolkit }: ToolkitFlags): Promise<CommandResult> {
-  if (toolkit !== undefined) requireToolkit(toolkit);
-  const chosen = installedToolkits().filter(
-    ({ version }) => toolkit === undefined || version === toolkit,
-  );
+  const installed = installedToolkits();
+  const chosen = installed.filter(({ version }) => toolkit === undefined || version === toolkit);
+  if (toolkit !== undefined && chosen.length === 0) {
+    const there = [...new Set(installed.map(({ version }) => version))].join(", ") || "none";
+    throw new Lite3Error(
+      "NOT_FOUND",
+      `Cannot remove rknn-toolkit2 ${quote(toolkit)}: it is not installed, there is ${there}`,
+    );
+  }
   for (const { home } of chosen) rmSync(home, { recursive: true });
   const removed = chosen.map(({ version, pythonVersion, home }) => ({
     version,
@@ -239,20 +251,26 @@ async function remove(_: readonly string[], { toolkit }: ToolkitFlags): Promise<
 
 async function compare(
   [old = "", now = "", model = ""]: readonly string[],
-  { dataset, target = "rk3588", mae = MAE_GATE }: ToolkitFlags,
+  { dataset, obsStats, target = "rk3588", mae = MAE_GATE }: ToolkitFlags,
   { signal }: Stop,
 ): Promise<CommandResult> {
   const versions = [old, now] as const;
-  const builds = await compareVersions({ versions, model, dataset, target, mae, signal });
+  const files = { model, dataset, obsStats };
+  const builds = await compareVersions({ versions, ...files, target, mae, signal });
   const worse = regressions(builds, versions);
+  const isUseless = !builds.some(({ version, pass }) => version === now && pass);
   const rows = builds.map((one) => [one.precision, one.version, ...columns(one), verdict(one)]);
   const failures = builds.flatMap(({ message }) => message ?? []);
   const head = ["precision", "toolkit", "bytes", "time", "MAE", "max", `MAE ≤ ${figure(mae)}`];
-  const reason = `${now} fails where ${old} passes: ${worse.join(", ")}`;
+  const reason =
+    worse.length > 0
+      ? `${now} fails where ${old} passes: ${worse.join(", ")}`
+      : `no build of ${now} passes`;
+  const pass = worse.length === 0 && !isUseless;
   return {
-    json: { pass: worse.length === 0, gate: { mae }, builds },
+    json: { pass, gate: { mae }, builds },
     text: [table(head, rows, ["bytes", "time", "MAE", "max"]), ...failures].join("\n"),
-    ...(worse.length > 0 && { failure: reason }),
+    ...(!pass && { failure: reason }),
   };
 }
 

@@ -15,15 +15,16 @@ import { type InstalledToolkit, requireToolkit } from "../rknn_toolkit/environme
 import { ToolkitFailure } from "../rknn_toolkit/failures.ts";
 import type { Quantization } from "../rknn_toolkit/job.ts";
 import { runToolkitJob } from "../rknn_toolkit/run_job.ts";
-import { readModel } from "../runtime/open.ts";
+import { chooseNormalizer, readModel } from "../runtime/open.ts";
 import { openOnnx } from "../runtime/onnx.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 
 export interface VersionsOptions {
   readonly versions: readonly [string, string];
   readonly model: string;
-  /** In the space that the network sees; makes an int8 build too. */
+  /** Before any normalizer; makes an int8 build too. Generated as the network sees it if absent. */
   readonly dataset?: string | undefined;
+  readonly obsStats?: string | undefined;
   readonly target: string;
   readonly mae: number;
   readonly signal?: AbortSignal;
@@ -49,7 +50,8 @@ const TIMEOUT_MS = 300_000;
 /** Builds of both versions, the old one's first. */
 export async function compareVersions(options: VersionsOptions): Promise<VersionBuild[]> {
   const toolkits = options.versions.map((version) => requireToolkit(version));
-  const { bytes, model } = await readModel(options.model);
+  const file = await readModel(options.model);
+  const { bytes, model } = file;
   const shape = policyShape(model);
   if (shape.state.length > 0) {
     throw new Lite3Error(
@@ -61,6 +63,10 @@ export async function compareVersions(options: VersionsOptions): Promise<Version
     options.dataset === undefined
       ? generateObservations(ROWS, shape.observationSize, 0, undefined)
       : await readObservations(options.dataset, shape.observationSize);
+  if (options.dataset !== undefined) {
+    const { observationSize } = shape;
+    (await chooseNormalizer(file, observationSize, options.obsStats))?.apply(samples.data);
+  }
   const expected = new Float32Array(samples.rows * shape.actionSize);
   using reference = await openOnnx(bytes, model);
   await reference.infer(samples.data, expected, reference.createState(), samples.rows);

@@ -16,7 +16,7 @@ import { join, resolve } from "node:path";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
 import { notice } from "../base/log.ts";
-import { plural } from "../base/text.ts";
+import { plural, shellWord } from "../base/text.ts";
 import {
   findToolkit,
   type InstalledToolkit,
@@ -62,7 +62,7 @@ export async function installToolkit(options: InstallOptions): Promise<InstallRe
   const home = toolkitHome(options.toolkit, python.version);
   const part = `${home}.${process.pid}.part`;
   removeAbandoned();
-  mkdirSync(toolkitRoot(), { recursive: true });
+  makeRoot();
   try {
     const run = {
       action: `install rknn-toolkit2 ${options.toolkit}`,
@@ -131,6 +131,19 @@ async function stillWorks(
   }
 }
 
+function makeRoot(): void {
+  try {
+    mkdirSync(toolkitRoot(), { recursive: true });
+  } catch (error) {
+    throw new Lite3Error(
+      "NATIVE",
+      `Cannot make ${quote(toolkitRoot())}: ${(error as Error).message}; ` +
+        "name another cache with XDG_CACHE_HOME",
+      { cause: error },
+    );
+  }
+}
+
 /** The old one is moved aside first: a directory with something in it cannot be renamed over. */
 function replace(part: string, home: string): void {
   const old = `${home}.${process.pid}.old.part`;
@@ -159,7 +172,7 @@ function checkWheelhouse(directory: string, wheels: readonly string[], toolkit: 
     wheels.find((wheel) => wheel.startsWith("rknn_toolkit2-")) ?? "",
   );
   const command =
-    `lite3rl toolkit download ${directory} --toolkit ${toolkit} ` +
+    `lite3rl toolkit download ${shellWord(directory)} --toolkit ${toolkit} ` +
     `--for ${environment?.[1]}-${environment?.[2]}`;
   throw new Lite3Error(
     "NOT_FOUND",

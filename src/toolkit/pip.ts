@@ -3,9 +3,16 @@
  * index mirror, a proxy); what is installed is settled by the lock's hashes alone.
  */
 
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { Lite3Error } from "../base/errors.ts";
 import { progress } from "../cli/output.ts";
 import { requirementsText, type ToolkitLock } from "../rknn_toolkit/locks.ts";
@@ -25,7 +32,7 @@ export interface PipRun {
 
 /** Runs `python -m pip <words> -r <lock>` over exactly these wheels. */
 export async function runPip(python: string, words: readonly string[], run: PipRun): Promise<void> {
-  const scratch = mkdtempSync(join(tmpdir(), "lite3rl-pip-"));
+  const scratch = mkdtempSync(join(dirname(python), "..", "scratch-"));
   try {
     const requirements = join(scratch, "requirements.txt");
     writeFileSync(requirements, requirementsText(run.lock, run.wheels));
@@ -49,7 +56,8 @@ export async function makeEnvironment(
   home: string,
   run: Omit<PipRun, "lock" | "wheels">,
 ): Promise<string> {
-  const scratch = mkdtempSync(join(tmpdir(), "lite3rl-venv-"));
+  mkdirSync(home, { recursive: true });
+  const scratch = mkdtempSync(join(home, "scratch-"));
   try {
     await runOrThrow([python, "-I", "-m", "venv", home], scratch, run, () => {});
   } finally {
@@ -66,24 +74,30 @@ async function runOrThrow(
 ): Promise<void> {
   const log = join(scratch, "stderr.txt");
   const stderr = openSync(log, "w");
-  const env = { ...process.env, LANG: "C.UTF-8" };
+  // Wheels are unpacked there: what is interrupted goes with the environment that it was for.
+  const env = { ...process.env, LANG: "C.UTF-8", TMPDIR: scratch };
   try {
     const options = { env, stderr, onLine, timeoutMs: TIMEOUT_MS, signal };
     const { ended, exitCode } = await runGroup(command, options);
     if (ended === "itself" && exitCode === 0) return;
-    const why = ended === "itself" ? reason(readFileSync(log, "utf8")) : WHY[ended];
+    if (ended === "interrupted") {
+      throw new Lite3Error("NATIVE", `Cannot ${action}: interrupted; nothing was changed`);
+    }
+    const why = ended === "itself" ? reason(readFileSync(log, "utf8")) : "it took over an hour";
     throw new Lite3Error("NATIVE", `Cannot ${action}: ${why}; ${cure}`);
   } finally {
     closeSync(stderr);
   }
 }
 
-const WHY = { timeout: "it took over an hour", interrupted: "interrupted" } as const;
-
 /** pip's last line of error, which says what was not found or which hash is wrong. */
 function reason(text: string): string {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   const errors = lines.filter((line) => line.startsWith("ERROR:"));
+  // Without a connection pip warns of it first, and ends with "No matching distribution found".
+  const unreachable = lines.find((line) => /Retrying .*after connection broken by/.test(line));
+  const connection = /broken by '(\w+)/.exec(unreachable ?? "")?.[1];
+  if (connection !== undefined) return `the package index cannot be reached (${connection})`;
   const words = errors.find((line) => /HASH|hash/.test(line)) ?? errors.at(-1) ?? lines.at(-1);
   return (words ?? "pip failed without a word").replace(/^ERROR: /, "").slice(0, 300);
 }

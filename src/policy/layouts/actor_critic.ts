@@ -1,12 +1,14 @@
 /**
  * The blueprint's own ActorCritic and its common variants: a state dict, plain or under
  * `state_dict`, with the actor as one `nn.Sequential` (`actor.0.weight`, `actor.net.0.weight`,
- * `pi.0.weight`, …) or as a trunk and a head, and the critic and noise beside it.
+ * `pi.0.weight`, …) or as a trunk and a head, and the critic and noise beside it; a dictionary of
+ * state dicts, `actor` and `critic`; and a Sequential that is all there is.
  */
 
 import { FormatError, quote } from "../../base/errors.ts";
-import { warn } from "../../base/log.ts";
+import { notice, warn } from "../../base/log.ts";
 import { checkBeside } from "./beside.ts";
+import { joinStateDicts, withoutCommonWord } from "./dictionary.ts";
 import type { Layout, PolicyPlan } from "./plan.ts";
 import { asStateDict, isUnder, sequentialPrefixes, type StateDict } from "./state_dict.ts";
 
@@ -22,15 +24,24 @@ const HEAD_WORDS =
 
 export const ACTOR_CRITIC: Layout = {
   name: "actor_critic",
-  wants: "a state dict, plain or under state_dict, with actor.0.weight, actor.0.bias, …",
+  keys: ["actor.0.weight"],
   plan(root, actor) {
     if (!(root instanceof Map)) return undefined;
     const inner = HOLDERS.map((key) => asStateDict(root.get(key))).find(Boolean);
-    const state = inner ?? asStateDict(root);
-    const found = state && findActor(state, actor);
-    if (state === undefined || found === undefined) return undefined;
-    if (inner !== undefined) checkBeside(root, KNOWN);
-    return { layout: "actor_critic", state, ...found };
+    if (inner !== undefined) {
+      const found = findPolicy(inner, actor);
+      if (found !== undefined) checkBeside(root, KNOWN);
+      return found;
+    }
+    const holder = HOLDERS.find((key) => isNested(root.get(key)));
+    const nested: unknown = isNested(root) ? root : root.get(holder);
+    const found = nested instanceof Map ? findNested(nested, actor) : undefined;
+    if (found !== undefined) {
+      if (nested !== root) checkBeside(root, KNOWN);
+      return found;
+    }
+    const state = asStateDict(root);
+    return state && findPolicy(state, actor);
   },
 };
 
@@ -38,10 +49,73 @@ export const ACTOR_CRITIC: Layout = {
 const HOLDERS = ["state_dict", "model_state_dict", "model", "policy"];
 const KNOWN = new RegExp(`^(?:${HOLDERS.join("|")})$`);
 
-function findActor(
+/** A dictionary of state dicts, one of them the actor's. */
+function isNested(value: unknown): boolean {
+  if (!(value instanceof Map)) return false;
+  return [...value].some(([key, inner]) => ACTOR_WORDS.test(String(key)) && asStateDict(inner));
+}
+
+const NESTED = new RegExp([ACTOR_WORDS, CRITIC_WORDS, NOISE].map(({ source }) => source).join("|"));
+
+function findNested(
+  root: ReadonlyMap<unknown, unknown>,
+  actor: string | undefined,
+): PolicyPlan | undefined {
+  const found = findPolicy(
+    joinStateDicts(root, (key) => NESTED.test(key)),
+    actor,
+  );
+  if (found !== undefined) checkBeside(root, NESTED);
+  return found;
+}
+
+/** Modules around a whole policy: a key of a million words is an attack. */
+const WORDS_MAX = 4;
+
+/** The actor by its words; without them the only network; and both below a word of all keys. */
+function findPolicy(
   state: StateDict,
-  named: string | undefined,
-): Pick<PolicyPlan, "parts" | "isOther" | "isNoise"> | undefined {
+  actor: string | undefined,
+  depth: number = WORDS_MAX,
+): PolicyPlan | undefined {
+  const isOver = depth === 0 || NO_POLICY.test(firstWord(state));
+  const inner = isOver ? undefined : withoutCommonWord(state);
+  const isHolder = inner !== undefined && [...inner.keys()].some((key) => CRITIC_WORDS.test(key));
+  const plan = (found: Found | undefined): PolicyPlan | undefined =>
+    found && { layout: "actor_critic", state, ...found };
+  return (
+    (isHolder ? findPolicy(inner, actor, depth - 1) : undefined) ??
+    plan(findActor(state, actor)) ??
+    plan(actor === undefined ? findOnly(state) : undefined) ??
+    (inner && findPolicy(inner, actor, depth - 1))
+  );
+}
+
+const firstWord = (state: StateDict): string => [...state.keys()][0]?.split(".", 1)[0] ?? "";
+
+type Found = Pick<PolicyPlan, "parts" | "isOther" | "isNoise">;
+
+/** Networks that give values, of states or of actions, and others that are no policy. */
+const NO_POLICY =
+  /(?:^|[._])(?:critic|value|vf|v|q|qs|qf\d*|q\d+|target|disc|discriminator|encoder|teacher)(?:$|[._])/;
+
+/** A Sequential by itself, under whatever name: what else could it be saved for? */
+function findOnly(state: StateDict): Found | undefined {
+  const [prefix, ...others] = sequentialPrefixes(state);
+  if (prefix === undefined || others.length > 0 || NO_POLICY.test(prefix)) return undefined;
+  const parts = [prefix];
+  const isNoise = (key: string): boolean => isNoiseOf(parts, key);
+  const isPart = (key: string): boolean => prefix === "" || isUnder(key, prefix);
+  if (![...state.keys()].every((key) => isPart(key) || isNoise(key))) return undefined;
+  notice(
+    prefix === ""
+      ? "taking the Sequential as the actor: it is all there is"
+      : `taking ${quote(prefix)} as the actor: it is the only network`,
+  );
+  return { parts, isOther: isNoise, isNoise };
+}
+
+function findActor(state: StateDict, named: string | undefined): Found | undefined {
   const isActor = (prefix: string): boolean =>
     named === undefined ? ACTOR_WORDS.test(prefix) : isUnder(prefix, named);
   const trunks = sequentialPrefixes(state).filter(isActor);
@@ -74,9 +148,15 @@ function findActor(
 /** `--actor` is the user's word that the rest is not the policy's; it is named all the same. */
 function sayWhatIsLeftOut(state: StateDict, named: string): void {
   const others = [...state.keys()].filter((key) => !isUnder(key, named) && !CRITIC_WORDS.test(key));
-  const words = [...new Set(others.map((key) => key.split(".")[0] ?? key))];
-  const parts = words.filter((word) => !NOISE.test(word));
-  if (parts.length > 0) warn(`--actor ${named} leaves out ${parts.slice(0, 8).join(", ")}`);
+  // The first word tells, unless it is the actor's own.
+  const depth = (key: string): number => (isUnder(named, key.split(".", 1)[0] ?? "") ? 2 : 1);
+  const words = [...new Set(others.map((key) => key.split(".", depth(key)).join(".")))];
+  const parts = words.filter((word) => !NOISE.test(word.split(".").at(-1) ?? ""));
+  if (parts.length === 0) return;
+  const more = parts.length > 8 ? ` and ${parts.length - 8} more` : "";
+  warn(
+    `--actor ${named} is taken as the whole policy, without ${parts.slice(0, 8).join(", ")}${more}`,
+  );
 }
 
 /** What --actor cannot say away: it would stand between the observation and the actor. */
@@ -86,6 +166,6 @@ const BEFORE_THE_ACTOR = /norm|running_mean|rms|(?:^|[._])(?:rnn|lstm|gru|memory
 function isNoiseOf(parts: readonly string[], key: string): boolean {
   const word = key.split(".").at(-1) ?? "";
   const parent = key.slice(0, -word.length);
-  const isBeside = parts.some((part) => `${part}.`.startsWith(parent));
+  const isBeside = parent === "" || parts.some((part) => `${part}.`.startsWith(parent));
   return NOISE.test(word) && (isBeside || DISTRIBUTION.test(parent));
 }

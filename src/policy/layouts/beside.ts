@@ -8,8 +8,9 @@ import { asStateDict } from "./state_dict.ts";
 
 /** What training loops call the statistics of observations that they keep beside the networks. */
 const STATISTICS = /norm|rms|mean_std|obs_(?:mean|std|var|stat)/;
-/** What is never part of a policy: the value side, optimizers, exploration bonuses, imitation. */
-const OTHERS = /^(?:critic|value|vf|teacher|target|rnd|amp|disc)|optim|sched|scaler/;
+/** Never part of a policy: the value side, optimizers, bonuses, imitation, random generators. */
+const OTHERS =
+  /^(?:critic|value|vf|teacher|target|rnd|amp|disc|rng|random_state)|optim|sched|scaler|_rng/;
 
 /** Refuses an entry of the root that may belong to the policy; `known` names the layout's own. */
 export function checkBeside(root: ReadonlyMap<unknown, unknown>, known: RegExp): void {

@@ -5,6 +5,7 @@
  */
 
 import { FormatError, quote } from "../../base/errors.ts";
+import { plain } from "../../base/text.ts";
 import type { Layer } from "../network.ts";
 import type { PolicyPlan } from "./plan.ts";
 
@@ -20,7 +21,9 @@ export function checkWidths(layers: readonly Layer[]): void {
   for (const [i, { name, takes }] of steps.entries()) {
     const before = steps[i - 1];
     if (before !== undefined && before.gives !== takes) {
-      throw new FormatError(`${before.name} gives ${before.gives} values, ${name} takes ${takes}`);
+      throw new FormatError(
+        `${plain(before.name)} gives ${before.gives} values, ${plain(name)} takes ${takes}`,
+      );
     }
   }
 }
@@ -40,10 +43,19 @@ function stepOf(layer: Layer): Step[] {
 }
 
 /** Refuses a tensor that is neither the policy's nor known to be another's. */
-export function checkNothingElse({ state, parts, memory, isOther }: PolicyPlan): void {
-  const ours = [...parts, ...(memory === undefined ? [] : [memory])];
+export function checkNothingElse(plan: PolicyPlan): void {
+  const { state, parts, memory, memoryNorm, isOther } = plan;
+  const ours = [...parts, memory, memoryNorm].filter((name) => name !== undefined);
   for (const key of state.keys()) {
-    if (isOther(key) || ours.some((prefix) => key.startsWith(`${prefix}.`))) continue;
+    if (isOther(key) || ours.some((prefix) => prefix === "" || key.startsWith(`${prefix}.`)))
+      continue;
+    if (/\.weight_[ih]h_l\d+$/.test(key)) {
+      throw new FormatError(
+        `${quote(key)} is of an LSTM or GRU whose place this layout does not know; save ` +
+          "TorchScript (torch.jit.script), which says it",
+        "UNSUPPORTED",
+      );
+    }
     throw new FormatError(
       `${quote(key)} is neither of ${ours.map(quote).join(", ")} nor known to be of something ` +
         "else, so the policy could be more than that; name the actor with --actor",

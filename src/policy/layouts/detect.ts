@@ -2,15 +2,17 @@
  * Which layout is this checkpoint? By its keys, unless `--layout` says it.
  */
 
-import { FormatError, Lite3Error, quote } from "../../base/errors.ts";
+import { Lite3Error, quote } from "../../base/errors.ts";
 import { ACTOR_CRITIC } from "./actor_critic.ts";
+import { asDictionaries } from "./dictionary.ts";
 import type { Layout, PolicyPlan } from "./plan.ts";
 import { RL_GAMES } from "./rl_games.ts";
 import { RSL_RL } from "./rsl_rl.ts";
 import { RSL_RL_LEGACY } from "./rsl_rl_legacy.ts";
 import { SB3 } from "./sb3.ts";
-import { asStateDict, describeKeys, isUnder } from "./state_dict.ts";
-import { describeScript, TORCHSCRIPT } from "./torchscript.ts";
+import { isUnder } from "./state_dict.ts";
+import { TORCHSCRIPT } from "./torchscript.ts";
+import { unknownLayout } from "./unknown.ts";
 
 /** The particular ones first: the last takes whatever has an actor. */
 const LAYOUTS: readonly Layout[] = [
@@ -36,40 +38,15 @@ export function detectLayout(
       `--layout ${quote(wanted)} is not known, need one of ${LAYOUT_NAMES.join(", ")}`,
     );
   }
+  const tree = asDictionaries(root);
   for (const layout of candidates) {
-    const plan = layout.plan(root, actor);
+    const plan = layout.plan(tree, actor);
     if (plan !== undefined && (actor === undefined || isNamed(plan, actor))) return plan;
   }
-  const needs = candidates.map(({ name, wants }) => `${name}: ${wants}`).join("; ");
-  const found = `it holds ${describeRoot(root)}`;
-  throw new FormatError(
-    actor === undefined
-      ? `${found}, which is no layout known (${needs})`
-      : `${found}, in which --actor ${quote(actor)} names no policy (${needs})`,
-    "UNSUPPORTED",
-  );
+  throw unknownLayout(tree, candidates, actor);
 }
 
 /** Is `--actor` what the layout found? Then it may stay; otherwise another layout has to find it. */
 function isNamed({ parts }: PolicyPlan, actor: string): boolean {
   return parts.some((part) => isUnder(part, actor) || isUnder(actor, part));
-}
-
-/** The keys of a root, one level into what is nested. */
-function describeRoot(root: unknown): string {
-  if (!(root instanceof Map)) {
-    const script = describeScript(root);
-    if (script !== undefined) return script;
-    const opaque = (root as { global?: string } | null)?.global;
-    return opaque === undefined
-      ? "no dictionary"
-      : `a pickled object of ${opaque} (save its state_dict() instead)`;
-  }
-  const state = asStateDict(root);
-  if (state !== undefined) return describeKeys(state);
-  const keys = [...root].slice(0, 8).map(([key, value]) => {
-    const inner = asStateDict(value);
-    return inner === undefined ? quote(key) : `${quote(key)} (${describeKeys(inner)})`;
-  });
-  return keys.length === 0 ? "an empty dictionary" : `the keys ${keys.join(", ")}`;
 }

@@ -182,6 +182,35 @@ describe("RL_GAMES", () => {
     );
   });
 
+  for (const [rnn, norm] of [
+    ["rnn", "layer_norm"],
+    ["a_rnn", "a_layer_norm"],
+  ]) {
+    test(`reads the LayerNorm behind ${rnn}, and leaves the critic's`, async () => {
+      const cell = `a2c_network.${rnn}.rnn`;
+      const memory = (inputs: number): State => ({
+        [`${cell}.weight_ih_l0`]: { shape: [6, inputs] },
+        [`${cell}.weight_hh_l0`]: { shape: [6, 2] },
+        [`a2c_network.${norm}.weight`]: { shape: [2] },
+        [`a2c_network.${norm}.bias`]: { shape: [2] },
+        "a2c_network.c_layer_norm.weight": { shape: [7] },
+      });
+      const mlp = (inputs: number, outputs: number): State => ({
+        ...linear("a2c_network.actor_mlp.0", 3, inputs),
+        ...linear("a2c_network.mu", 1, outputs),
+      });
+      const kinds = async (model: State) =>
+        (await readPlanned(writeStates({ model }))).layers.map(({ kind }) => kind);
+      expect([
+        await kinds({ ...memory(4), ...mlp(2, 3) }),
+        await kinds({ ...memory(3), ...mlp(4, 2) }),
+      ]).toEqual([
+        ["recurrent", "layer_norm", "linear", "activation", "linear"],
+        ["linear", "activation", "recurrent", "layer_norm", "linear"],
+      ]);
+    });
+  }
+
   test("refuses an RNN that may stand before or after the MLP", async () => {
     const cell: State = {
       "a2c_network.rnn.rnn.weight_ih_l0": { shape: [9, 3] },

@@ -36,6 +36,8 @@ export interface PolicyPlan {
   readonly memory?: string;
   /** It stands before the part with this index; 0, before all, if absent. */
   readonly memoryBefore?: number;
+  /** A LayerNorm right after it. */
+  readonly memoryNorm?: string;
   /** Prefixes of `nn.Sequential`s or single Linears, in order; an activation stands between. */
   readonly parts: readonly string[];
   /** Every layer before the output activation, where the file says it; it stands for `parts`. */
@@ -59,8 +61,8 @@ export interface PolicyPlan {
 
 export interface Layout {
   readonly name: string;
-  /** What its checkpoints hold, for the message when none fits. */
-  readonly wants: string;
+  /** Keys that its checkpoints have, for the message when none fits. */
+  readonly keys: readonly string[];
   /** The plan, or undefined if these are not its keys. `actor` is `--actor`. */
   plan(root: unknown, actor: string | undefined): PolicyPlan | undefined;
 }

@@ -11,7 +11,7 @@ import type { AffineLayer, DistributionLayer, Layer, NormalizeLayer } from "../n
 import { checkNoise, checkNothingElse, checkNothingLeft, checkWidths } from "./check_layers.ts";
 import { readMemory } from "./memory.ts";
 import type { NormalizerPlan, PlanStep, PolicyPlan } from "./plan.ts";
-import { readLayerNorm, readLinear, readSequential } from "./sequential.ts";
+import { LAYER_NORM_EPSILON, readLayerNorm, readLinear, readSequential } from "./sequential.ts";
 import { readVector, sequentialPrefixes } from "./state_dict.ts";
 import { withinFile } from "./within_file.ts";
 
@@ -46,6 +46,9 @@ export function readPlan(source: TorchFile, plan: PolicyPlan, hints: PlanHints):
     }
     if (plan.memory !== undefined && index === (plan.memoryBefore ?? 0)) {
       layers.push(readMemory(file, plan.state, plan.memory));
+      if (plan.memoryNorm !== undefined) {
+        layers.push(readLayerNorm(file, plan.state, plan.memoryNorm, LAYER_NORM_EPSILON));
+      }
     }
     layers.push(
       ...(isSequential
@@ -54,7 +57,10 @@ export function readPlan(source: TorchFile, plan: PolicyPlan, hints: PlanHints):
     );
   }
   if (plan.sequence === undefined && layers.some(({ kind }) => kind === "layer_norm")) {
-    notice("LayerNorm: eps is not in a checkpoint, taking torch's own 1e-5");
+    notice(
+      "LayerNorm: eps is not in a checkpoint, taking torch's own 1e-5" +
+        (plan.layout === "actor_critic" ? GROUP_NORM : ""),
+    );
   }
   checkWidths(layers);
   checkNothingLeft(plan, layers);
@@ -65,6 +71,8 @@ export function readPlan(source: TorchFile, plan: PolicyPlan, hints: PlanHints):
     normalizer: normalizer && readNormalizer(file, normalizer, hints.normalizerEpsilon),
   };
 }
+
+const GROUP_NORM = "; a GroupNorm has the same keys, and would act otherwise";
 
 /** Linear, activation, LayerNorm: the pattern is complete, nothing comes after it. */
 function isNormAfterActivation(layers: readonly Layer[]): boolean {
@@ -101,6 +109,13 @@ function readEnding(plan: PolicyPlan, hints: PlanHints, layers: readonly Layer[]
   const ending: Layer[] = [];
   if (distribution === "gaussian" || distribution === "beta") {
     ending.push(readDistribution(distribution, width));
+    if (plan.distribution === undefined) {
+      const rest = distribution === "gaussian" ? "the other half is noise" : "two for each";
+      notice(
+        `--distribution ${distribution}: ${width / 2} actions from the ${width} values of the ` +
+          `last layer, ${rest}`,
+      );
+    }
   } else if (distribution === undefined && plan.isTwofold === true && width % 2 === 0) {
     throw new FormatError(
       `it has no noise (std or log_std), so its last layer of ${width} may give two numbers per ` +

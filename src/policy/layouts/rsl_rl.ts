@@ -34,7 +34,7 @@ export function empiricalNormalizer(
 
 export const RSL_RL: Layout = {
   name: "rsl_rl",
-  wants: "actor_state_dict with mlp.0.weight, … (rsl_rl 4 and later)",
+  keys: ["actor_state_dict", "actor_state_dict.mlp.0.weight"],
   plan(root) {
     if (!(root instanceof Map)) return undefined;
     const state =

@@ -19,7 +19,7 @@ const KNOWN = /^model_state_dict$|^infos$|^(?:critic_|privileged_)?obs_norm_stat
 
 export const RSL_RL_LEGACY: Layout = {
   name: "rsl_rl_legacy",
-  wants: "model_state_dict with actor.0.weight, …, and infos (legged_gym, rsl_rl up to 3.3)",
+  keys: ["model_state_dict", "model_state_dict.actor.0.weight", "infos"],
   plan(root) {
     if (!(root instanceof Map) || !root.has("infos")) return undefined;
     const state = asStateDict(root.get("model_state_dict"));

@@ -98,6 +98,11 @@ export function isUnder(key: string, prefix: string): boolean {
   return key === prefix || key.startsWith(`${prefix}.`);
 }
 
+/** The key `name` under `prefix`, which is empty at the root. */
+export function keyUnder(prefix: string, name: string | number): string {
+  return prefix === "" ? `${name}` : `${prefix}.${name}`;
+}
+
 /** Characters of a key in a message. */
 const KEY_SHOWN = 100;
 
@@ -111,11 +116,14 @@ export function describeKeys(state: StateDict): string {
   return shown.join(", ") + more;
 }
 
-const LAYER_KEY = /^(?<prefix>.+)\.(?<index>\d+)\.(?:weight|bias)$/;
+const LAYER_KEY = /^(?:(?<prefix>.+)\.)?(?<index>\d+)\.(?:weight|bias)$/;
 
-/** Prefixes under which the keys look like a `nn.Sequential`. */
+/** Prefixes under which the keys look like a `nn.Sequential`; "" is that of one saved by itself. */
 export function sequentialPrefixes(state: StateDict): string[] {
-  const prefixes = [...state.keys()].flatMap((key) => LAYER_KEY.exec(key)?.groups?.prefix ?? []);
+  const prefixes = [...state.keys()].flatMap((key) => {
+    const groups = LAYER_KEY.exec(key)?.groups;
+    return groups === undefined ? [] : (groups.prefix ?? "");
+  });
   return [...new Set(prefixes)];
 }
 
@@ -124,7 +132,9 @@ export function layerIndices(state: StateDict, prefix: string): number[] {
   const indices = new Set<number>();
   for (const key of state.keys()) {
     const groups = LAYER_KEY.exec(key)?.groups;
-    if (groups?.prefix === prefix) indices.add(Number(groups.index));
+    if (groups !== undefined && (groups.prefix ?? "") === prefix) {
+      indices.add(Number(groups.index));
+    }
   }
   return [...indices].sort((a, b) => a - b);
 }

@@ -27,7 +27,7 @@ export interface ScriptRoot {
 
 export const TORCHSCRIPT: Layout = {
   name: "torchscript",
-  wants: "a TorchScript archive of torch.jit.save",
+  keys: [],
   plan(root) {
     if ((root as Partial<ScriptRoot> | null)?.kind !== "torchscript") return undefined;
     const { script } = root as ScriptRoot;
@@ -35,7 +35,10 @@ export const TORCHSCRIPT: Layout = {
   },
 };
 
-/** Constants that torch prints beside an activation, all of which must be the default. */
+/** Those whose first constant may be another. */
+const ADJUSTABLE: ReadonlySet<string> = new Set(["elu", "leaky_relu"]);
+
+/** Constants that torch prints beside an activation; the others must be the default. */
 const ACTIVATIONS: ReadonlyMap<string, readonly Value[]> = new Map([
   ["elu", [1, 1, 1]],
   ["relu", []],
@@ -145,15 +148,20 @@ class Disassembly {
     const defaults = ACTIVATIONS.get(node.op);
     const [input, ...constants] = node.args;
     if (defaults === undefined || !isFlow(input)) return undefined;
+    let activation: string = node.op;
     for (const [index, constant] of constants.entries()) {
       const value = this.#scalar(constant) ?? constant;
       if (value === defaults[index]) continue;
+      if (index === 0 && typeof value === "number" && ADJUSTABLE.has(node.op)) {
+        activation = `${node.op}(${value})`;
+        continue;
+      }
       throw unsupported(
         `${node.where}: ${node.op} has the constant ${describe(value)}, need ` +
           `${describe(defaults[index])}: another one cannot be expressed here`,
       );
     }
-    this.#steps.push({ kind: "activation", activation: node.op });
+    this.#steps.push({ kind: "activation", activation });
     return input;
   }
 

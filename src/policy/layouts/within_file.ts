@@ -4,7 +4,8 @@
  */
 
 import { FormatError, quote } from "../../base/errors.ts";
-import type { TorchFile } from "../../formats/torch.ts";
+import { LIMITS } from "../../base/limits.ts";
+import type { TorchFile, TorchTensor } from "../../formats/torch.ts";
 
 /** A storage's elements may be read so often in all: tied weights are read twice. */
 const SHARES_MAX = 4;
@@ -15,13 +16,16 @@ const TURNS_MAX = 64;
 export function withinFile(file: TorchFile): TorchFile {
   const read = new Map<string, { elements: number; turns: number }>();
   let latest: string | undefined;
+  let repeated = 0;
   return {
     root: file.root,
     load(tensor) {
-      const { storageKey, storageElements, shape, folder = "data" } = tensor;
+      const { storageKey, storageElements, folder = "data" } = tensor;
       const name = `${folder}/${storageKey}`;
       const known = read.get(name) ?? { elements: 0, turns: 0 };
-      known.elements += shape.reduce((product, size) => product * size, 1);
+      const { own, all } = countOwn(tensor);
+      known.elements += own;
+      repeated += all - own;
       known.turns += latest === name ? 0 : 1;
       latest = name;
       read.set(name, known);
@@ -32,7 +36,21 @@ export function withinFile(file: TorchFile): TorchFile {
           "UNSUPPORTED",
         );
       }
+      if (repeated > LIMITS.expandedElements) {
+        throw new FormatError(
+          `expanded tensors repeat more than ${LIMITS.expandedElements} elements, need weights ` +
+            "of their own (contiguous())",
+          "TOO_LARGE",
+        );
+      }
       return file.load(tensor);
     },
   };
+}
+
+/** Elements of a view, and those of them that a stride of 0 does not repeat. */
+function countOwn({ shape, strides }: TorchTensor): { own: number; all: number } {
+  const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
+  const own = product(shape.filter((_, axis) => strides[axis] !== 0));
+  return { own, all: product(shape) };
 }
