@@ -69,6 +69,7 @@ const ORDER = [
     "src/agent",
     "src/parity",
     "src/inspect",
+    "src/doctor",
     "src/toolkit",
     "src/init",
     "src/npu_process",

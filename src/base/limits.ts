@@ -55,6 +55,10 @@ export const LIMITS = {
   inspectEntries: 1_000,
   /** Weights of a policy that `init` generates: 64 MiB; the NPU's policies have some 200,000. */
   generatedParameters: 1 << 24,
+  /** A file of a machine that the doctor reads: the NPU's library, the largest, has some 8 MB. */
+  machineFileBytes: 64 << 20,
+  /** A doctor's capture: some hundred small files and the libraries' tables, under 1 MB. */
+  captureBytes: 64 << 20,
   /** Connections one service holds: each costs two buffers and a file descriptor. */
   connections: 1_024,
   /** `sun_path` holds 108 bytes with its terminating zero (unix(7)). */

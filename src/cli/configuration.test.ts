@@ -43,6 +43,9 @@ describe("lite3rl --show-config", () => {
       "insecure-network": { value: false, origin: "default" },
       "stop-with-stdin": { value: false, origin: "default" },
       warmup: { value: 2, origin: "LITE3RL_SERVE_WARMUP" },
+      librknnrt: { value: null, origin: "default" },
+      core: { value: "auto", origin: "default" },
+      io: { value: "auto", origin: "default" },
     };
     expect(await runJson(argv, { cwd, env })).toEqual({
       status: 0,
@@ -59,6 +62,9 @@ tcp               -               default
 insecure-network  false           default
 stop-with-stdin   false           default
 warmup            2               LITE3RL_SERVE_WARMUP
+librknnrt         -               default
+core              auto            default
+io                auto            default
 `,
       stderr: "",
     });

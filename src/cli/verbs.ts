@@ -68,6 +68,12 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../toolkit/command.ts")).default,
   },
   {
+    name: "doctor",
+    aliases: [],
+    summary: "Say whether a board can run the service on its NPU, and what mends it",
+    load: async () => (await import("../doctor/command.ts")).default,
+  },
+  {
     name: "demo",
     aliases: [],
     summary: "Carry the built-in policy through every stage, to a walking robot and a report",

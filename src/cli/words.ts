@@ -68,6 +68,8 @@ export function takeDenials(
 export function nearest(word: string, known: readonly string[]): string {
   if (known.length === 0) return "";
   const candidate = closest(word, known);
-  const near = distance(word, candidate) <= Math.max(2, word.length / 3);
+  const far = distance(word, candidate);
+  // A word of which nothing is left is no slip of the finger.
+  const near = far <= Math.max(2, word.length / 3) && far < word.length;
   return near ? `: did you mean ${candidate}?` : "";
 }

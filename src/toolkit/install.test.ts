@@ -73,8 +73,8 @@ describe("installToolkit()", () => {
     expect(await refusalOf(() => installToolkit({ toolkit: "1.6.0" }))).toEqual({
       code: "UNSUPPORTED",
       message:
-        'Cannot install rknn-toolkit2 "1.6.0": there is no lock for it, ' +
-        "need one of 2.5.0, 2.3.2, 2.2.0: --toolkit",
+        'Cannot use rknn-toolkit2 "1.6.0": there is no lock for it, ' +
+        "need one of 2.5.0, 2.3.2, 2.2.0",
     });
   });
 

@@ -1,0 +1,78 @@
+/**
+ * The model against everything that has to run it: SoC, library, and the toolkit that made it.
+ */
+
+import { shapeText } from "../base/text.ts";
+import type { RknnFile } from "../formats/rknn.ts";
+import { parseRelease, type Release } from "./release.ts";
+import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
+
+const TARGET = "rk3588";
+
+/**
+ * The last librknnrt that refuses a container, where that was measured: 1.3.4 gives -1, `Invalid
+ * RKNN model version 6`. Version 6 is what toolkits 1.6.1 to 2.5.0 write and the only one that
+ * this program reads. That a library older than the toolkit refuses the file is reported for 1.4
+ * and 1.5 (rknn-toolkit2, issues 254 and 281), but not for every pair: a warning.
+ */
+const REFUSED_UP_TO: Readonly<Record<number, string>> = { 6: "1.3.4" };
+/** The first toolkit that can be installed (lite3rl toolkit). */
+const TOOLKIT_MIN = "2.2.0";
+
+export function checkModel({ model, libraries }: Subject): Row[] {
+  if (model === undefined) {
+    const row = notChecked("model", "none was given", "lite3rl doctor --model policy.rknn");
+    return [row, notChecked("model and library", "no model was given")];
+  }
+  const { path, content } = model;
+  if ("problem" in content) {
+    return [
+      fails(
+        "model",
+        `${path}: ${content.problem}`,
+        "a .rknn for the rk3588",
+        "lite3rl convert policy.onnx --output policy.rknn",
+      ),
+      notChecked("model and library", "the model cannot be read"),
+    ];
+  }
+  return [checkFile(path, content), checkLibraryFor(content, libraries[0]?.version)];
+}
+
+function checkFile(path: string, { document, inputs, outputs }: RknnFile): Row {
+  const platforms = document.target_platform;
+  const [from, to] = [inputs, outputs].map((tensors) =>
+    tensors.map(({ name, shape }) => `${name} ${shapeText(shape)}`).join(", "),
+  );
+  const made = `for ${platforms.join(", ")}, by toolkit ${document.version}`;
+  const found = `${path}, ${made}, ${from} → ${to}`;
+  if (platforms.includes(TARGET)) return ok("model", found);
+  return fails(
+    "model",
+    found,
+    `a model for ${TARGET}: the library refuses others`,
+    `lite3rl convert policy.onnx --target ${TARGET} --output policy.rknn`,
+  );
+}
+
+function checkLibraryFor({ version, document }: RknnFile, library: Release | undefined): Row {
+  const check = "model and library";
+  const toolkit = parseRelease(document.version);
+  if (library === undefined) return notChecked(check, "the library's version is not known");
+  if (toolkit === undefined) return notChecked(check, "the model does not say its toolkit");
+  const found = `container ${version} of toolkit ${toolkit.text} on librknnrt ${library.text}`;
+  const needed = `librknnrt ${toolkit.text} or later`;
+  const install = `install librknnrt ${toolkit.text}`;
+  const mend = library.isAtLeast(TOOLKIT_MIN)
+    ? `${install}, or convert with toolkit ${library.text}`
+    : install;
+  const refused = REFUSED_UP_TO[version];
+  if (refused !== undefined && isAtMost(library, refused)) {
+    return fails(check, `${found}, which refuses it`, needed, mend, "library");
+  }
+  if (library.isAtLeast(toolkit.text)) return ok(check, found);
+  return warning(check, `${found}, which is older and may refuse it`, needed, mend, "library");
+}
+
+const isAtMost = (release: Release, other: string): boolean =>
+  release.text === other || !release.isAtLeast(other);
