@@ -55,7 +55,7 @@ describeWith("cc")("parity of a .rknn", () => {
     }
   });
 
-  test("passes where a file and variables of the user's are broken for the NPU's process", async () => {
+  test("passes where the NPU's process could not use lite3rl.yaml", async () => {
     writeFileSync(join(directory, "lite3rl.yaml"), "serve: [\n");
     const { status, stderr } = await run([...words(), "--no-config-file", "--quiet"], {
       cwd: directory,
