@@ -25,7 +25,7 @@ export const REQUIRED_SYMBOLS = {
 /** Functions of later versions, with the first that has them; nothing here needs them. */
 export const OPTIONAL_SYMBOLS = {
   rknn_mem_sync: { since: "1.6.0" },
-  rknn_set_batch_core_num: { since: "1.6.0" },
+  rknn_set_batch_core_num: { since: "1.5.2" },
   rknn_create_mem2: { since: "2.1.0" },
 } as const satisfies Record<string, { since: string }>;
 

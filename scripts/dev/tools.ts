@@ -33,14 +33,14 @@ export const TOOLS = {
     install(["qemu-user-static", "libc6-arm64-cross", "libstdc++6-arm64-cross"]) ??
     hasQemu() ??
     notThere("qemu"),
+  /** Python with torch for the CPU: Debian's, since that of PyPI brings gigabytes of CUDA. */
+  torch: () => hasTorch() ?? install(["python3-torch"]) ?? hasTorch() ?? notThere("torch"),
   /** Compiles what of the project is C for this machine. */
   cc: () => onPath("cc") ?? install(["gcc", "libc6-dev"]) ?? onPath("cc") ?? notThere("cc"),
   /** A Python with ziglang, which compiles the same for aarch64. */
   zig: () => makeVenv(join(ROOT, "scripts", "dev", "zig_requirements.txt")),
   /** The vendor's NPU library for aarch64, version 1.5.2. */
   librknnrt: () => downloadLibrary(),
-  /** Python with torch for the CPU: Debian's, since that of PyPI brings gigabytes of CUDA. */
-  torch: () => hasTorch() ?? install(["python3-torch"]) ?? hasTorch() ?? notThere("torch"),
   chromium: () =>
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
   /** rknn-toolkit2, as the program itself installs it; kept between runs in the user's cache. */

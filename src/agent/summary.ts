@@ -43,8 +43,8 @@ export interface WalkFigures {
   /** Root mean square of velocity − command after the first second. */
   readonly velocityError: Command;
   readonly heightM: { readonly min: number; readonly max: number; readonly mean: number };
-  /** Feet on the ground in the last step. */
-  readonly feetDown: number;
+  /** Feet on the ground in the last step; null where the environment does not say. */
+  readonly feetDown: number | null;
 }
 
 export type WalkSummary = EpisodeFigures & WalkFigures;
@@ -109,7 +109,7 @@ function walkFigures(trace: readonly StepInfo[], command: Command): WalkFigures 
       Math.sqrt(mean(values.map((value) => (value - command[axis as 0 | 1 | 2]) ** 2))),
     ),
     heightM: { min: Math.min(...heights), max: Math.max(...heights), mean: mean(heights) },
-    feetDown: (last.footContact ?? []).filter(Boolean).length,
+    feetDown: last.footContact?.filter(Boolean).length ?? null,
   };
 }
 
@@ -189,6 +189,8 @@ function walkRows(summary: WalkSummary): [string, string][] {
     ["velocity", axes(velocity)],
     ["velocity error", `${axes(velocityError)} (RMS${after})`],
     ["base height", `${heightM.min.toFixed(3)} to ${heightM.max.toFixed(3)} m`],
-    ["feet down", `${summary.feetDown} of 4 at the end`],
+    ...(summary.feetDown === null
+      ? []
+      : [["feet down", `${summary.feetDown} of 4 at the end`] as [string, string]]),
   ];
 }

@@ -48,7 +48,10 @@ export class Lite3Error extends Error {
 export class FormatError extends Lite3Error {
   override readonly name = "FormatError";
 
-  constructor(message: string, code: "MALFORMED" | "TOO_LARGE" | "UNSUPPORTED" = "MALFORMED") {
+  constructor(
+    message: string,
+    code: "MALFORMED" | "TOO_LARGE" | "UNSUPPORTED" | "CHECK_FAILED" = "MALFORMED",
+  ) {
     super(code, message);
   }
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { temporaryDirectory } from "./directory_fixture.ts";
 import { quote } from "./errors.ts";
 import {
+  makeTemporaryDirectory,
   memorySource,
   openFile,
   readFile,
@@ -181,4 +182,41 @@ describe("writeDescribedFile()", () => {
     expect(both()).toEqual(["kept", "of kept"]);
     expect(readdirSync(directory).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
+
+  test("never leaves a new file without its description, wherever it is killed", async () => {
+    const home = join(directory, "killed");
+    mkdirSync(home);
+    const path = join(home, "pair.bin");
+    const found: unknown[] = [];
+    for (const rename of [0, 1, 2]) {
+      writeDescribedFile(path, Buffer.from("old"), { path: `${path}.json`, text: "of old" });
+      const script = join(import.meta.dir, "./publish_killed_fixture.ts");
+      const child = Bun.spawn([process.execPath, script, `${rename}`, path]);
+      await child.exited;
+      const pair = [path, `${path}.json`].map((one) => readFileSync(one, "utf8"));
+      found.push([child.signalCode, ...pair, readdirSync(home).length]);
+      writeFileAtomic(path, "swept");
+      writeFileAtomic(`${path}.json`, "swept");
+      expect(readdirSync(home).sort()).toEqual(["pair.bin", "pair.bin.json"]);
+    }
+    expect(found).toEqual([
+      ["SIGKILL", "old", "of old", 4],
+      ["SIGKILL", "old", "of new", 3],
+      [null, "new", "of new", 2],
+    ]);
+  });
+});
+
+test("makeTemporaryDirectory() names the place and TMPDIR where it cannot", async () => {
+  const message = (place: string, found: string) =>
+    `Cannot make a directory in "${place}": ${found}; ` +
+    "name a directory that can be written with TMPDIR";
+  const [absent, file] = [place("absent"), place("letters", "x")];
+  expect([
+    await refusalOf(() => makeTemporaryDirectory(absent, "x-")),
+    await refusalOf(() => makeTemporaryDirectory(file, "x-")),
+  ]).toEqual([
+    { code: "NATIVE", message: message(absent, "there is no such directory") },
+    { code: "NATIVE", message: message(file, "there is a file in its place") },
+  ]);
 });

@@ -8,6 +8,7 @@ import {
   fstatSync,
   fsyncSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readSync,
   realpathSync,
@@ -19,6 +20,7 @@ import {
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { Lite3Error, quote } from "./errors.ts";
+import { ownerMark, removeAbandoned } from "./owner.ts";
 
 /** Bytes that can be read in pieces; `read` returns exactly `length` bytes or throws RangeError. */
 export interface ByteSource extends Disposable {
@@ -82,8 +84,9 @@ export function writeFileAtomic(path: string, bytes: Uint8Array | string): void 
 }
 
 /**
- * Writes a file and what describes it. Nothing changes unless both could be written, and at no
- * moment does a description stand beside another file than its own: the old one goes first.
+ * Writes a file and what describes it, by the file's digest. Nothing changes unless both could be
+ * written. The description is published first: cut off between the two, it stands beside a file
+ * that it evidently does not describe, while a new file without a description says nothing.
  */
 export function writeDescribedFile(
   path: string,
@@ -92,9 +95,8 @@ export function writeDescribedFile(
 ): void {
   using file = stageFile(path, bytes);
   using words = stageFile(description.path, description.text);
-  removeFile(description.path);
-  file.publish();
   words.publish();
+  file.publish();
 }
 
 /** Removes a file that may not be there. */
@@ -114,7 +116,8 @@ interface StagedFile extends Disposable {
 function stageFile(path: string, bytes: Uint8Array | string): StagedFile {
   const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
   const target = existsSync(path) ? realpathSync(path) : path;
-  const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
+  const begin = `.${basename(target)}.`;
+  const temporary = join(dirname(target), `${begin}${ownerMark()}.tmp`);
   const discard = (): void => {
     if (existsSync(temporary)) rmSync(temporary, { force: true });
   };
@@ -123,6 +126,10 @@ function stageFile(path: string, bytes: Uint8Array | string): StagedFile {
       throw new Error("something that is not a file has that name");
     }
     mkdirSync(dirname(target), { recursive: true });
+    removeAbandoned(
+      dirname(target),
+      (name) => name.startsWith(begin) && /^[\da-f-]+\.tmp$/.test(name.slice(begin.length)),
+    );
     writeSynced(temporary, data);
   } catch (error) {
     discard();
@@ -139,6 +146,42 @@ function stageFile(path: string, bytes: Uint8Array | string): StagedFile {
     [Symbol.dispose]: discard,
   };
 }
+
+/**
+ * Makes a directory of a name of its own: `<place>/<prefix>XXXXXX`, private to the user. Throws
+ * NATIVE with `cure` where that cannot be.
+ */
+export function makeTemporaryDirectory(place: string, prefix: string, cure = TMPDIR_CURE): string {
+  return make(place, cure, () => mkdtempSync(join(place, prefix)));
+}
+
+/** Makes a directory with those above it, where it is not there. Throws NATIVE with `cure`. */
+export function makeDirectory(path: string, cure: string): void {
+  make(path, cure, () => mkdirSync(path, { recursive: true }));
+}
+
+const TMPDIR_CURE = "name a directory that can be written with TMPDIR";
+
+function make<T>(path: string, cure: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    const found = REASONS[code] ?? (error as Error).message;
+    throw new Lite3Error("NATIVE", `Cannot make a directory in ${quote(path)}: ${found}; ${cure}`, {
+      cause: error,
+    });
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such directory",
+  ENOTDIR: "there is a file in its place",
+  EEXIST: "there is a file in its place",
+  EACCES: "no permission",
+  EROFS: "the file system is read-only",
+  ENOSPC: "no space is left",
+};
 
 function writeSynced(path: string, data: Uint8Array): void {
   const fd = openSync(path, "w");
@@ -185,6 +228,27 @@ export function checkOutput(path: string, inputs: readonly (string | undefined)[
     }
   }
 }
+
+/**
+ * Refuses, before any work, to replace a file of another kind than the output: a name that was
+ * mistyped would destroy it. A file of no bytes is nobody's.
+ */
+export function checkReplaces(
+  path: string,
+  isKind: (head: Uint8Array) => boolean,
+  kind: string,
+): void {
+  if (!existsSync(path)) return;
+  using file = openFile(path);
+  if (file.size === 0 || isKind(file.read(0, Math.min(file.size, HEAD_BYTES)))) return;
+  throw new Lite3Error(
+    "CONFIG",
+    `Cannot write ${quote(path)}: the file that is there is no ${kind}, name another with --output`,
+  );
+}
+
+/** Enough to know a kind of file by its first bytes. */
+const HEAD_BYTES = 16;
 
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

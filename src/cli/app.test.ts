@@ -339,3 +339,8 @@ function verbOf(positionals: string): Command {
   const words = { summary: "", flags: {}, example: "inspect x" };
   return { name: "inspect", positionals, ...words, run };
 }
+
+test("lite3rl takes a version as it is typed", async () => {
+  const { stderr } = await run(["toolkit", "install", "--toolkit", "1.0"]);
+  expect(stderr).toStartWith('error: Cannot use rknn-toolkit2 "1.0": ');
+});

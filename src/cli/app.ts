@@ -16,6 +16,8 @@ import { showConfig } from "./show_config.ts";
 import { INTERNAL_VERBS, VERBS, type Verb } from "./verbs.ts";
 import { joinValues, nearest } from "./words.ts";
 
+const ALL_VERBS: readonly Verb[] = [...VERBS, ...INTERNAL_VERBS];
+
 /** Runs the program with the user's arguments; resolves to the exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
   const json = argv.includes("--json");
@@ -107,9 +109,7 @@ function report(error: unknown, json: boolean): number {
 
 function findVerb(word: string): Verb {
   const plain = word.replace(/\.py$/, "");
-  const verb = [...VERBS, ...INTERNAL_VERBS].find(
-    ({ name, aliases }) => name === plain || aliases.includes(plain),
-  );
+  const verb = ALL_VERBS.find(({ name, aliases }) => name === plain || aliases.includes(plain));
   if (verb !== undefined) return verb;
   const known = VERBS.flatMap(({ name, aliases }) => [name].concat(aliases));
   throw new Lite3Error(

@@ -6,7 +6,7 @@
 import type { CAC } from "cac";
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { type Command, flagName, positionalsOf } from "./command.ts";
+import { type Command, flagName, positionalsOf, takesText } from "./command.ts";
 import { createCli, GLOBAL_SWITCHES } from "./program.ts";
 import {
   mergeSettings,
@@ -15,7 +15,7 @@ import {
   type Settings,
   type Sources,
 } from "./settings.ts";
-import { nearest, spellSwitches, takeDenials } from "./words.ts";
+import { nearest, spellSwitches, takeDenials, typedValue } from "./words.ts";
 
 export interface GivenArguments {
   /** The user's own words, with what the settings add behind them. */
@@ -45,7 +45,14 @@ export function gatherArguments(
   const { "--": rest = [], ...flags } = options;
   checkFlagNames(command, flags);
   const { json: _json, quiet: _quiet, showConfig: show, configFile, ...given } = flags;
-  const own = new Map(Object.entries(given).map(([key, value]) => [key, written(key, value)]));
+  const asTyped = (key: string, value: unknown): unknown => {
+    const schema = command.flags[key]?.schema;
+    const isText = typeof value === "number" && schema !== undefined && takesText(schema);
+    return isText ? typedValue(key, words) : value;
+  };
+  const own = new Map(
+    Object.entries(given).map(([key, value]) => [key, written(key, asTyped(key, value))]),
+  );
   const named = configFile === undefined ? env.LITE3RL_CONFIG_FILE || undefined : `${configFile}`;
   const isDenied = denied.includes("configFile");
   const layers = readSettings(command, { env, configFile: isDenied ? false : named });

@@ -74,6 +74,8 @@ const CASES: Record<string, readonly [schema: v.GenericSchema, input: unknown, o
       [durationValue(), "1.5m", 90],
       [durationValue(), "2h", 7200],
       [durationValue(), 3, 3],
+      [durationValue(), "576h", 2_073_600],
+      [durationValue(), "577h", { refused: "needs a duration of at most 576h (24 days)" }],
       [durationValue(), "0s", { refused: "needs a duration above zero" }],
       [durationValue(), "10 s", { refused: 'needs a duration such as 10s or 10m, got "10 s"' }],
       [durationValue(), "-1s", { refused: 'needs a duration such as 10s or 10m, got "-1s"' }],

@@ -97,9 +97,13 @@ export function positionalsOf({ positionals }: Pick<Command, "positionals">): Po
 }
 
 /** Does the flag take a file's name? Those of a configuration file are relative to it. */
-export function takesPath(schema: v.GenericSchema): boolean {
-  const inner = "wrapped" in schema ? (schema.wrapped as v.GenericSchema) : schema;
-  return v.getMetadata(inner).isPath === true;
+export const takesPath = (schema: v.GenericSchema): boolean => metadataOf(schema).isPath === true;
+
+/** Does the flag take the words as they are typed? */
+export const takesText = (schema: v.GenericSchema): boolean => metadataOf(schema).isText === true;
+
+function metadataOf(schema: v.GenericSchema): Record<string, unknown> {
+  return v.getMetadata("wrapped" in schema ? (schema.wrapped as v.GenericSchema) : schema);
 }
 
 const received = (issue: v.BaseIssue<unknown>): string =>
@@ -117,10 +121,12 @@ export const pathValue = (): v.GenericSchema<unknown, string> =>
     v.metadata({ isPath: true }),
   );
 
+/** Words, also where they look like a number: `--toolkit 1.0` is the text "1.0". */
 export const textValue = (what: string): v.GenericSchema<unknown, string> =>
   v.pipe(
     v.union([v.string(), v.number()], (issue) => `needs ${what}, got ${received(issue)}`),
     v.transform(String),
+    v.metadata({ isText: true }),
   );
 
 /** A number within `min`..`max`; `what` names it in the message. */
@@ -152,6 +158,9 @@ export const wordValue = <const W extends readonly string[]>(
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/;
 const SECONDS = { ms: 0.001, s: 1, m: 60, h: 3600 } as const;
 
+/** Timers count milliseconds in 31 bits, 24.8 days; a longer one would end at once. */
+const DURATION_MAX_S = 24 * 86_400;
+
 /** `10s`, `500ms`, `10m`, or a number of seconds → seconds. */
 export const durationValue = (): v.GenericSchema<unknown, number> =>
   v.pipe(
@@ -162,6 +171,7 @@ export const durationValue = (): v.GenericSchema<unknown, number> =>
       return Number(amount) * SECONDS[unit as keyof typeof SECONDS];
     }),
     v.check((seconds) => seconds > 0, "needs a duration above zero"),
+    v.check((seconds) => seconds <= DURATION_MAX_S, "needs a duration of at most 576h (24 days)"),
   );
 
 /** `vx,vy,wz`: three finite numbers. */

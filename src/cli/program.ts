@@ -57,8 +57,9 @@ function wrapColumns(body: string): string {
 }
 
 function describe(cli: CAC, command: Command): CacCommand {
-  const verbs = [...VERBS, ...INTERNAL_VERBS];
-  const { aliases } = verbs.find(({ name }) => name === command.name) as Verb;
+  const { aliases } = [...VERBS, ...INTERNAL_VERBS].find(
+    ({ name }) => name === command.name,
+  ) as Verb;
   const words = cli.command(`${command.name} ${command.positionals}`.trim(), command.summary);
   words.allowUnknownOptions();
   // Defaults are the schemas': one of cac's would look like the user's own word.

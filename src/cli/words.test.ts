@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { VERBS } from "./verbs.ts";
-import { joinValues, nearest, spellSwitches, takeDenials } from "./words.ts";
+import { joinValues, nearest, spellSwitches, takeDenials, typedValue } from "./words.ts";
 
 test("joinValues() joins a value with a minus to its flag, and nothing else", () => {
   const join = (text: string): string => joinValues(text.split(" ")).join(" ");
@@ -51,5 +51,14 @@ test("nearest() suggests what is near, and nothing else", () => {
     ": did you mean export?",
     "",
     "",
+  ]);
+});
+
+test("typedValue() gives the words as they were typed, up to --", () => {
+  const words = ["x.onnx", "--toolkit", "1.0", "--env-timeout=1.50", "--", "--seed", "01"];
+  expect(["toolkit", "envTimeout", "seed"].map((key) => typedValue(key, words))).toEqual([
+    "1.0",
+    "1.50",
+    undefined,
   ]);
 });

@@ -64,12 +64,23 @@ export function takeDenials(
   };
 }
 
+/** What was typed as the flag's value, of which cac makes a number: `1.0` would be 1. */
+export function typedValue(key: string, words: readonly string[]): string | undefined {
+  const names = [flagName(key), `--${key}`];
+  for (const [at, word] of words.entries()) {
+    if (word === "--") return undefined;
+    if (names.includes(word)) return words[at + 1];
+    const name = names.find((one) => word.startsWith(`${one}=`));
+    if (name !== undefined) return word.slice(name.length + 1);
+  }
+  return undefined;
+}
+
 /** `: did you mean serve?`, or nothing where no known word is near. */
 export function nearest(word: string, known: readonly string[]): string {
   if (known.length === 0) return "";
   const candidate = closest(word, known);
   const far = distance(word, candidate);
-  // A word of which nothing is left is no slip of the finger.
   const near = far <= Math.max(2, word.length / 3) && far < word.length;
   return near ? `: did you mean ${candidate}?` : "";
 }

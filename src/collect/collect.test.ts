@@ -64,6 +64,7 @@ describe("collect()", () => {
     expect(result).toEqual({
       output: asked.output,
       samples: 40,
+      requested: 40,
       chosenFrom: 40,
       observationSize: 45,
       obsStats: null,

@@ -3,15 +3,25 @@
  * ones, and what they cover. They are kept as the robot has them, before any normalizer.
  */
 
+import { existsSync } from "node:fs";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { checkOutput, writeFileAtomic } from "../base/files.ts";
+import {
+  checkOutput,
+  checkReplaces,
+  readFile,
+  removeFile,
+  writeFileAtomic,
+} from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
+import { notice } from "../base/log.ts";
+import { stopOnSignals } from "../base/stop.ts";
 import { progress } from "../cli/output.ts";
 import { columnStatistics } from "../dataset/column_statistics.ts";
+import { distinctRows, takeRows } from "../dataset/rows.ts";
 import type { ObservationPart } from "../environment/environment.ts";
 import { openEnvironment, terrainsOf } from "../environment/open.ts";
 import { parseProgram, PROGRAM_DEFAULTS, type ProgramOptions } from "../environment/program.ts";
-import { writeNpy } from "../formats/npy.ts";
+import { isNpy, readNpy, writeNpy } from "../formats/npy.ts";
 import {
   COMMAND_TERM,
   type CommandCells,
@@ -59,6 +69,8 @@ export interface CollectOptions {
 export interface CollectResult {
   readonly output: string;
   readonly samples: number;
+  /** What was asked for; recorded sets may have fewer. */
+  readonly requested: number;
   /** Observations they were chosen from. */
   readonly chosenFrom: number;
   readonly observationSize: number;
@@ -100,6 +112,7 @@ export async function collect(options: CollectOptions): Promise<CollectResult> {
   const { policy, sets = [], output, seed } = options;
   const inputs = [fileOf(policy), fileOf(options.env), ...sets];
   checkOutput(output, [...inputs, options.obsStats]);
+  checkReplaces(output, isNpy, ".npy");
   const stats = await placeStats(options.obsStats, policy);
   if (stats.write !== undefined) checkOutput(stats.write, inputs);
   const source =
@@ -108,18 +121,20 @@ export async function collect(options: CollectOptions): Promise<CollectResult> {
   const data = await keep(source, options);
   const rows = data.length / width;
   writeFileAtomic(output, encodeSet(data, width));
+  if (sets.length === 0) removePartial(output);
   if (stats.write !== undefined) writeStats(stats.write, columnStatistics(data, width), rows);
   const cells = cellsOf(data, source);
   return {
     output,
     samples: rows,
+    requested: options.samples,
     chosenFrom: source.data.length / width,
     observationSize: width,
     obsStats: stats.write ?? null,
     ...source.about,
     seed,
     coverage: termCoverage(data, width, terms),
-    duplicates: rows - countDistinct(data, width),
+    duplicates: rows - distinctRows(data, width).length,
     commands: cells === undefined ? null : commandCoverage(cells),
     ranges: rangeGrowth(source.data, width, terms),
     seconds: (performance.now() - started) / 1000,
@@ -136,7 +151,10 @@ async function record(options: CollectOptions, stats: StatsPlace): Promise<Sourc
       "collect needs --policy, or recorded sets instead, for example: lite3rl collect --policy random",
     );
   }
-  const { start, rateHz, program = PROGRAM_DEFAULTS } = options;
+  const { start, rateHz } = options;
+  using stop = stopOnSignals();
+  const isInterrupted = (): boolean => stop.requested;
+  const program = { ...(options.program ?? PROGRAM_DEFAULTS), isInterrupted };
   using environment = await openEnvironment(env, { start, rateHz, seed, program });
   const { observationSize: width, observationTerms } = environment;
   const terms = options.terms ?? observationTerms;
@@ -145,7 +163,9 @@ async function record(options: CollectOptions, stats: StatsPlace): Promise<Sourc
   const count = samples * oversample;
   checkMemory(count, width);
   const bar = progress("collect", count);
-  const rolled = await rollOut(environment, actor, count, seed, bar.update).finally(bar.finish);
+  const rolled = await rollOut(environment, actor, count, seed, bar.update, isInterrupted).finally(
+    bar.finish,
+  );
   const { observations: data, episodes, falls, failure } = rolled;
   if (failure !== undefined) throw keepPartial(failure, data, width, count, output);
   if (isModelFile(policy) && falls > episodes / 2) {
@@ -199,13 +219,44 @@ function keepPartial(
 ): Lite3Error {
   const rows = data.length / width;
   if (rows === 0) return failure;
-  const partial = output.replace(/(\.npy)?$/, ".partial.npy");
+  const partial = partialOf(output);
+  const kept = rowsOf(partial);
+  if (kept > rows) {
+    return new Lite3Error(
+      failure.code,
+      `${failure.message}; ${quote(partial)} is kept as it is: it has ${kept} observations, ` +
+        `these were ${rows}`,
+      { cause: failure },
+    );
+  }
   writeFileAtomic(partial, encodeSet(data, width));
   return new Lite3Error(
     failure.code,
     `${failure.message}; the ${rows} of ${count} observations before it are in ${quote(partial)}`,
     { cause: failure },
   );
+}
+
+/** Where what was seen before a failure is kept. */
+const partialOf = (output: string): string => output.replace(/(\.npy)?$/, ".partial.npy");
+
+/** Rows of an earlier partial set; 0 where there is none that can be read. */
+function rowsOf(partial: string): number {
+  if (!existsSync(partial)) return 0;
+  try {
+    return readNpy(readFile(partial, LIMITS.modelBytes)).shape[0] ?? 0;
+  } catch (error) {
+    if (error instanceof Lite3Error) return 0;
+    throw error;
+  }
+}
+
+/** A whole set makes the partial one of its name useless. */
+function removePartial(output: string): void {
+  const partial = partialOf(output);
+  if (!existsSync(partial)) return;
+  removeFile(partial);
+  notice(`removed ${quote(partial)}, the set is whole now`);
 }
 
 /** The rows that are kept: all, or those that cover most, balanced over commands if asked. */
@@ -229,11 +280,7 @@ async function keep(source: Source, options: CollectOptions): Promise<Float32Arr
     onChosen: bar.update,
     ...(strata === undefined ? {} : { strata }),
   }).finally(bar.finish);
-  const kept = new Float32Array(rows.length * width);
-  for (const [i, row] of rows.entries()) {
-    kept.set(data.subarray(row * width, (row + 1) * width), i * width);
-  }
-  return kept;
+  return takeRows(data, width, rows);
 }
 
 function cellsOf(data: Float32Array, source: Source): CommandCells | undefined {
@@ -244,13 +291,4 @@ function cellsOf(data: Float32Array, source: Source): CommandCells | undefined {
 function encodeSet(data: Float32Array, width: number): Uint8Array {
   const shape = [data.length / width, width];
   return writeNpy({ dtype: "float32", shape, data: Float32Array.from(data) });
-}
-
-function countDistinct(data: Float32Array, width: number): number {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const seen = new Set<number | bigint>();
-  for (let at = 0; at < bytes.length; at += width * 4) {
-    seen.add(Bun.hash(bytes.subarray(at, at + width * 4)));
-  }
-  return seen.size;
 }

@@ -176,7 +176,8 @@ describe("collect() of a program that fails on the way", () => {
   test("keeps what was seen beside the output, which stays as it was", async () => {
     const env = failing();
     const given = options({ env });
-    writeFileSync(given.output, "before");
+    const before = writeNpy({ dtype: "float32", shape: [1, 1], data: Float32Array.of(5) });
+    writeFileSync(given.output, before);
     const partial = given.output.replace(".npy", ".partial.npy");
     let refusal;
     await linesDuring(async () => (refusal = await refusalOf(() => collect(given))));
@@ -186,12 +187,48 @@ describe("collect() of a program that fails on the way", () => {
         `Cannot step environment "${env}": Error: boom in ${basename(env)}:5; the 3 of 40 ` +
         `observations before it are in "${partial}"`,
     } as never);
-    expect(readFileSync(given.output, "utf8")).toBe("before");
+    expect(new Uint8Array(readFileSync(given.output))).toEqual(before);
     const { shape, data } = readNpy(readFileSync(partial));
     expect([shape, [...(data as Float32Array)]]).toEqual([
       [3, 2],
       [7, 8, 1, 1, 2, 2],
     ]);
+  });
+
+  const set = (rows: number): Uint8Array<ArrayBuffer> =>
+    writeNpy({ dtype: "float32", shape: [rows, 2], data: new Float32Array(rows * 2) });
+
+  test("keeps a longer partial set of an earlier run", async () => {
+    const given = options({ env: failing() });
+    const partial = given.output.replace(".npy", ".partial.npy");
+    writeFileSync(partial, set(4));
+    let message = "";
+    await linesDuring(async () => ({ message } = await refusalOf(() => collect(given))));
+    expect(message).toEndWith(
+      `; "${partial}" is kept as it is: it has 4 observations, these were 3`,
+    );
+    expect(new Uint8Array(readFileSync(partial))).toEqual(set(4));
+  });
+
+  test("removes the partial set of an earlier run when the set is whole", async () => {
+    const given = options({ policy: "stand", samples: 2 });
+    const partial = given.output.replace(".npy", ".partial.npy");
+    writeFileSync(partial, set(1));
+    const lines = await linesDuring(() => collect(given));
+    expect(lines).toEqual([`removed "${partial}", the set is whole now`]);
+    expect(existsSync(partial)).toBe(false);
+  });
+
+  test("replaces no file of another kind", async () => {
+    const output = place("yaml");
+    writeFileSync(output, "collect:\n  samples: 4\n");
+    expect(await refusalOf(() => collect(options({ policy: "stand", output })))).toEqual({
+      code: "CONFIG",
+      message:
+        `Cannot write "${output}": the file that is there is no .npy, ` +
+        "name another with --output",
+    });
+    expect(readFileSync(output, "utf8")).toBe("collect:\n  samples: 4\n");
   });
 
   test("never writes over the program", async () => {

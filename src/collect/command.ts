@@ -126,6 +126,7 @@ const percent = (share: number): string => `${Number((share * 100).toPrecision(2
 function describe(result: CollectResult): string {
   const { commands, terrains, sets, ranges, duplicates, samples, chosenFrom } = result;
   const lines: string[] = [];
+  if (samples < result.requested) lines.push(`fewer than asked: ${samples} of ${result.requested}`);
   if (duplicates > 0) lines.push(`duplicates: ${duplicates} of ${samples}`);
   if (commands !== null) {
     const { covered, cells, standing } = commands;
@@ -134,9 +135,12 @@ function describe(result: CollectResult): string {
   if (terrains !== null) {
     lines.push(`terrains: ${terrains.covered.join(", ")}, of ${terrains.of.join(", ")}`);
   }
+  const isPoor =
+    duplicates > samples / 2 || result.coverage.some(({ constant, size }) => constant === size);
+  const enough = isPoor ? "but of such a set that says little" : "so these are enough";
   const last = ranges.doublings.at(-1);
   if (ranges.enoughFrom !== null) {
-    lines.push(`ranges: within 1 % from ${ranges.enoughFrom} samples on, so these are enough`);
+    lines.push(`ranges: within 1 % from ${ranges.enoughFrom} samples on, ${enough}`);
   } else if (last !== undefined) {
     const { samples: from, next, growth, term } = last;
     lines.push(`ranges: from ${from} to ${next} samples ${term} still grew by ${percent(growth)}`);

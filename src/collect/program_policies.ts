@@ -13,6 +13,7 @@ import {
   programError,
   type PythonProgram,
 } from "../environment/program.ts";
+import { watchFailures } from "../environment/module_failures.ts";
 import { isPythonEnvironment } from "../environment/python.ts";
 import { startPython } from "../environment/python_process.ts";
 import type { Actor } from "./policies.ts";
@@ -81,7 +82,8 @@ export async function openModulePolicy(
 ): Promise<Actor> {
   const opening = `Cannot open policy ${quote(spec)}`;
   const acting = `Cannot act with policy ${quote(spec)}`;
-  const call = caller(program, options);
+  using opened = new DisposableStack();
+  const call = caller(program, options, opened.use(watchFailures()));
   const made = await call<unknown>(opening, async () => {
     const value = await loadExport(opening, program);
     if (isClass(value)) return new value(observationSize, actionSize);
@@ -92,6 +94,7 @@ export async function openModulePolicy(
   if (typeof policy?.act !== "function") {
     throw programError(opening, "it has no act(observation), need one that gives the action");
   }
+  const watching = opened.move();
   return {
     label: spec,
     async act(observation, action) {
@@ -101,6 +104,6 @@ export async function openModulePolicy(
     async reset() {
       await call(`Cannot reset policy ${quote(spec)}`, () => policy.reset?.());
     },
-    [Symbol.dispose]() {},
+    [Symbol.dispose]: () => watching.dispose(),
   };
 }

@@ -36,6 +36,7 @@ export async function rollOut(
   samples: number,
   seed: number,
   onSample: (done: number) => void,
+  isInterrupted: () => boolean = () => false,
 ): Promise<Rollout> {
   const width = environment.observationSize;
   const observations = new Float32Array(samples * width);
@@ -51,6 +52,9 @@ export async function rollOut(
   let seen = 0;
   try {
     for (let sample = 0; sample < samples; sample++) {
+      if (isInterrupted()) {
+        throw new Lite3Error("CHECK_FAILED", "Cannot record the whole set: it was interrupted");
+      }
       const isNewEpisode = over || step === stepsPer(EPISODE_S);
       if (isNewEpisode || step % stepsPer(COMMAND_S) === 0) {
         await environment.setCommand?.(drawCommand(random));

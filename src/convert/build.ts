@@ -12,16 +12,12 @@ import { parseRknn } from "../formats/rknn.ts";
 import type { InstalledToolkit } from "../rknn_toolkit/environment.ts";
 import type { Quantization, ToolkitJob } from "../rknn_toolkit/job.ts";
 import { runToolkitJob } from "../rknn_toolkit/run_job.ts";
-import type { WeightProof } from "../runtime/rknn_weights.ts";
+import { readRknnLayers } from "../runtime/rknn_layers.ts";
+import { compareOperators } from "../runtime/rknn_operators.ts";
+import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
 import { calibrationInputs } from "./calibration_inputs.ts";
 import { type Candidate, describeCandidate } from "./candidate.ts";
-import {
-  containerProblems,
-  parityProblems,
-  provenWeights,
-  recurrentCells,
-  weightProblems,
-} from "./file_problems.ts";
+import { containerProblems, parityProblems, weightProblems } from "./file_problems.ts";
 import type { Judge } from "./judge.ts";
 import type { PrecisionChoice } from "./precision.ts";
 import type { PreparedModel } from "./prepare_model.ts";
@@ -47,8 +43,6 @@ export interface Built {
   readonly sha256: string;
   readonly parity: Comparison;
   readonly weights: WeightProof;
-  /** Operators with weights of their own that are not compared: recurrent cells. */
-  readonly unproven: readonly string[];
   /** Why it is not the policy; empty where it passed. */
   readonly problems: readonly string[];
   /** The toolkit's own names of layers that it left in float16. */
@@ -90,10 +84,15 @@ export async function build(builder: Builder, candidate: Candidate): Promise<Bui
   }
   const result = await running;
   const { rknn } = result;
-  const [file, weights] = await describeSource(
+  const [file, weights, operators] = await describeSource(
     "Cannot use what the toolkit made of",
     prepared.file.path,
-    () => [parseRknn(rknn), provenWeights(rknn, prepared.model)] as const,
+    () =>
+      [
+        parseRknn(rknn),
+        proveWeights(rknn, prepared.model),
+        compareOperators(readRknnLayers(rknn), prepared.model),
+      ] as const,
   );
   const parity = await judge.compare(present(result.simulated, "simulated actions"));
   return {
@@ -102,10 +101,10 @@ export async function build(builder: Builder, candidate: Candidate): Promise<Bui
     sha256: sha256(rknn),
     parity,
     weights,
-    unproven: recurrentCells(prepared.model),
     problems: [
       ...containerProblems(file, prepared.shape, target),
       ...weightProblems(weights),
+      ...operators.contradictions,
       ...parityProblems(parity, gate),
     ],
     toolkitLayers: result.layers ?? [],

@@ -18,7 +18,7 @@ import { MAE_GATE } from "../compare/statistics.ts";
 import { convert } from "./convert.ts";
 import { ALGORITHMS, METHODS, PRECISIONS } from "./precision.ts";
 import { conversionDocument, failureOf, renderConversion } from "./report.ts";
-import { RK3588, TARGETS } from "./target.ts";
+import { RK3588, TARGETS } from "../rknn_toolkit/target.ts";
 
 export default defineCommand({
   name: "convert",

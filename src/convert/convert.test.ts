@@ -20,6 +20,7 @@ import { seededNetwork } from "../policy/recurrent_fixture.ts";
 import { openModel, readModel } from "../runtime/open.ts";
 import type { ConvertOptions } from "./conversion.ts";
 import { convert } from "./convert.ts";
+import { cureOf } from "./report.ts";
 
 setDefaultTimeout(60_000);
 
@@ -165,6 +166,7 @@ describe("convert() refuses", () => {
   const scaled = [makeNode("Mul", ["obs", "w"], ["action"])];
   const alpha = { name: "alpha", f: 0.5, type: ATTRIBUTE_TYPE.f };
   const elu = [makeNode("Elu", ["obs"], ["action"], { attributes: { alpha } })];
+  const overflow = [makeNode("Mul", ["a", "w"], ["b"]), makeNode("Mul", ["b", "w"], ["action"])];
   const models: readonly [what: string, bytes: Uint8Array, code: string, found: string][] = [
     ["junk", Buffer.from("junk"), "MALFORMED", 'Cannot read model "PATH": '],
     ["an empty file", new Uint8Array(), "MALFORMED", 'Cannot read model "PATH": it is empty'],
@@ -282,8 +284,20 @@ describe("convert() refuses", () => {
     [
       "two outputs of one name",
       { emitOnnx: place("policy.rknn") },
-      "USAGE",
-      /^--emit-onnx and --output both name ".*policy\.rknn": an ONNX and a \.rknn need names/,
+      "CONFIG",
+      /policy\.rknn": the ONNX goes there too, name another --emit-onnx or --output$/,
+    ],
+    [
+      "an overflow within float16",
+      {
+        model: place(
+          "large.onnx",
+          tiny([makeNode("Mul", ["obs", "w"], ["a"]), ...overflow], 18, 6e4),
+        ),
+        dataset: undefined,
+      },
+      "CHECK_FAILED",
+      /large\.onnx": in fp16, emulated, .* is (?:NaN|-?Infinity) for observation \d+: values inside/,
     ],
     ["its own input as output", { output: dataset, dataset }, "CONFIG", /it is the input/],
   ];
@@ -306,6 +320,37 @@ describe("convert() refuses", () => {
       { code: "CONFIG", message: expect.stringMatching(/it would be normalised twice/) },
     ]);
   });
+});
+
+test("convert() leaves an ONNX as it is when what it would become does not pass", async () => {
+  const emitOnnx = place("kept.onnx", readFileSync(external));
+  const { emitted } = await convert(options({ ...judged, doQuant: true, emitOnnx }));
+  expect([emitted, readFileSync(emitOnnx).equals(readFileSync(external))]).toEqual([null, true]);
+});
+
+test("convert() refuses a version that does not exist before any work", async () => {
+  const missing = options({ model: "none.onnx", emulate: false, toolkit: "1.0" });
+  expect((await refusalOf(() => convert(missing))).message).toStartWith(
+    'Cannot use rknn-toolkit2 "1.0": there is no lock for it',
+  );
+});
+
+test("convert() warns of a set that too few rows judge by", async () => {
+  const few = npy("few.npy", 60, 45, golden.observations.subarray(0, 60 * 45));
+  const lines = await linesDuring(() => convert(options({ ...judged, dataset: few })));
+  expect(lines).toContain(
+    "warning: few.npy: only 12 rows of it will judge: fewer than 32 may pass by chance, and " +
+      "hide that columns are in another order",
+  );
+});
+
+test("convert() names the set, not a wider gate, where the set does not fit", async () => {
+  const foreign = golden.observations.map((value) => 40 * value + 300);
+  const far = npy("far.npy", golden.rows, 45, foreign);
+  const result = await convert(options({ ...judged, dataset: far, mae: 1e-9 }));
+  expect(cureOf(result)).toMatch(/^the set does not fit the policy: its columns are far from/);
+  const good = await convert(options({ ...judged, mae: 1e-9 }));
+  expect(cureOf(good)).toMatch(/^it passes with a wider gate: /);
 });
 
 test("convert() warns of what a set lacks", async () => {

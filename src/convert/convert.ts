@@ -4,10 +4,10 @@
  * checks, and a verdict by emulation.
  */
 
-import { resolve } from "node:path";
+import { existsSync } from "node:fs";
 import { AssertionError } from "../base/assert.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { checkOutput, writeFileAtomic } from "../base/files.ts";
+import { writeFileAtomic } from "../base/files.ts";
 import { warn } from "../base/log.ts";
 import { stopOnSignals } from "../base/stop.ts";
 import type { Comparison } from "../compare/statistics.ts";
@@ -23,10 +23,11 @@ import { findLayers } from "./layers.ts";
 import type { Conversion, ConvertOptions } from "./conversion.ts";
 import { choosePrecision, type PrecisionChoice } from "./precision.ts";
 import { placementWarnings, prepareModel } from "./prepare_model.ts";
-import { logPath, publish, type Published } from "./publish.ts";
+import { checkOutputs, LOG_HEADING, logPath } from "./outputs.ts";
+import { publish, type Published } from "./publish.ts";
 import { chooseSamples } from "./samples.ts";
 import { chooseHybrid, promising, type Search, searchPrecisions } from "./search.ts";
-import { warnOfTarget } from "./target.ts";
+import { warnOfTarget } from "../rknn_toolkit/target.ts";
 
 export interface ConvertResult extends Conversion {
   /** What precisions promise; null where the precision was given. */
@@ -39,6 +40,8 @@ export interface ConvertResult extends Conversion {
   readonly parity: Comparison;
   /** Why it does not pass; empty where it does. */
   readonly problems: readonly string[];
+  /** Where the emulation was written as ONNX. */
+  readonly emitted: string | null;
   /** float16 by emulation, where another precision did not pass. */
   readonly fp16: Comparison | null;
   /** The toolkit is missing: this is how to get it. */
@@ -62,11 +65,14 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
 
 async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promise<ConvertResult> {
   const started = performance.now();
-  const { model, dataset, obsStats, emitOnnx, seed, mae } = options;
+  const { model, dataset, obsStats, seed, mae } = options;
   const choice = choosePrecision(options);
-  checkOutputs(options, choice);
-  warnOfTarget(options.target);
+  checkEmulates(options, choice);
+  // What is no model is said first: beside a .rknn the output would be the input.
   const prepared = await prepareModel(model);
+  checkOutputs(options);
+  const toolkit = findOrMiss(options);
+  warnOfTarget(options.target);
   for (const sentence of placementWarnings(prepared.placement)) warn(sentence);
   const { precision } = choice;
   const quantised = precision === "fp16" ? undefined : precision;
@@ -74,7 +80,6 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
   const conversion: Conversion = { options, choice, prepared, samples };
   const judge = createJudge(prepared, samples.heldOut, samples.heldOutRows, signal);
   const { search, candidates } = await planCandidates(conversion, judge, signal);
-  const toolkit = findOrMiss(options);
   const isMissing = toolkit === undefined || toolkit instanceof Lite3Error;
   const made = isMissing
     ? await emulateCandidates(conversion, judge, candidates)
@@ -92,14 +97,8 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
     problems.length === 0 || candidate.precision === "fp16"
       ? null
       : await judge.compareEmulation({ precision: "fp16" });
-  if (emitOnnx !== undefined) {
-    const emulation = await emulate(
-      prepared.model,
-      recipeOf(candidate, choice, samples.calibration),
-    );
-    writeFileAtomic(emitOnnx, encodeOnnx(emulation));
-  }
   signal.throwIfAborted();
+  const emitted = await emit(conversion, made, signal);
   const seconds = (performance.now() - started) / 1000;
   const last = made.built.at(-1);
   return {
@@ -108,31 +107,19 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
     search,
     published: last === undefined ? null : publish(conversion, last, seconds),
     fp16,
+    emitted,
     missing: toolkit instanceof Lite3Error ? toolkit : undefined,
     seconds,
   };
 }
 
-/** Refuses outputs that would destroy an input or each other, or that cannot be made. */
-function checkOutputs(options: ConvertOptions, { algorithm }: PrecisionChoice): void {
-  const { model, output, dataset, obsStats, emitOnnx } = options;
-  checkOutput(output, [model, dataset, obsStats]);
-  if (emitOnnx === undefined) return;
-  checkOutput(emitOnnx, [model, dataset, obsStats]);
-  if (resolve(emitOnnx) === resolve(output)) {
-    throw new Lite3Error(
-      "USAGE",
-      `--emit-onnx and --output both name ${quote(output)}: an ONNX and a .rknn need names of ` +
-        "their own",
-    );
-  }
-  if (algorithm === "mmse") {
-    throw new Lite3Error(
-      "UNSUPPORTED",
-      `Cannot write ${quote(emitOnnx)}: --algorithm mmse is not emulated; ` +
-        "take normal or kl_divergence, or leave --emit-onnx out",
-    );
-  }
+function checkEmulates({ emitOnnx }: ConvertOptions, { algorithm }: PrecisionChoice): void {
+  if (emitOnnx === undefined || algorithm !== "mmse") return;
+  throw new Lite3Error(
+    "UNSUPPORTED",
+    `Cannot write ${quote(emitOnnx)}: --algorithm mmse is not emulated; ` +
+      "take normal or kl_divergence, or leave --emit-onnx out",
+  );
 }
 
 /** What is to be tried, in this order, until something passes. */
@@ -163,9 +150,28 @@ function findOrMiss(options: ConvertOptions): InstalledToolkit | Lite3Error | un
   try {
     return requireToolkit(options.toolkit);
   } catch (error) {
-    if (error instanceof Lite3Error) return error;
-    throw error;
+    if (error instanceof Lite3Error && error.code === "NOT_FOUND") return error;
+    throw error; // There is no such version.
   }
+}
+
+/** Writes the emulation; one that does not pass does not replace what is there. */
+async function emit(
+  { options, choice, prepared, samples }: Conversion,
+  { candidate, problems }: Made,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const { emitOnnx, force } = options;
+  if (emitOnnx === undefined) return null;
+  if (problems.length > 0 && !force && existsSync(emitOnnx)) {
+    warn(`${emitOnnx} stays as it was: what it would become does not pass`);
+    return null;
+  }
+  const recipe = recipeOf(candidate, choice, samples.calibration);
+  const emulation = await emulate(prepared.model, recipe);
+  signal.throwIfAborted();
+  writeFileAtomic(emitOnnx, encodeOnnx(emulation));
+  return emitOnnx;
 }
 
 type Made = Pick<ConvertResult, "built" | "candidate" | "parity" | "problems">;
@@ -210,7 +216,7 @@ function keepLog(error: ToolkitFailure, output: string): Lite3Error {
   if (error.failure === "interrupted" || error.log.trim() === "") return error;
   const path = logPath(output);
   try {
-    writeFileAtomic(path, error.log);
+    writeFileAtomic(path, LOG_HEADING + error.log);
   } catch {
     return error; // What went wrong first is what matters.
   }

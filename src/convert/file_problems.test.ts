@@ -3,8 +3,8 @@ import type { RknnFile } from "../formats/rknn.ts";
 import { modelOf, TINY_NETWORK } from "../policy/policy_fixture.ts";
 import { seededNetwork } from "../policy/recurrent_fixture.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
-import type { ParameterProof } from "../runtime/rknn_weights.ts";
-import { containerProblems, recurrentCells, weightProblems } from "./file_problems.ts";
+import { type ParameterProof, recurrentCells } from "../runtime/rknn_weights.ts";
+import { containerProblems, weightProblems } from "./file_problems.ts";
 
 const tensor = (name: string, shape: readonly number[]) => ({ name, shape, dtype: "float16" });
 

@@ -6,11 +6,9 @@
 import { shapeText } from "../base/text.ts";
 import { figure } from "../cli/output.ts";
 import type { Comparison } from "../compare/statistics.ts";
-import type { OnnxModel } from "../formats/onnx.ts";
 import type { RknnFile } from "../formats/rknn.ts";
 import type { PolicyShape } from "../runtime/policy_shape.ts";
-import { isRecurrent } from "../runtime/rknn_constants.ts";
-import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import type { WeightProof } from "../runtime/rknn_weights.ts";
 
 export function parityProblems({ mae }: Comparison, gate: number): string[] {
   return mae <= gate ? [] : [`MAE is ${figure(mae)}, above ${figure(gate)}`];
@@ -49,22 +47,7 @@ function tensorList(
     .join(", ");
 }
 
-/**
- * The proof of a file that the toolkit has just made of this model, without its recurrent cells:
- * how the toolkit writes those is not known, and their values are judged by the simulator alone.
- */
-export function provenWeights(rknn: Uint8Array, model: OnnxModel): WeightProof {
-  const cells = new Set(recurrentCells(model));
-  const layers = proveWeights(rknn, model).layers.filter(({ layer }) => !cells.has(layer));
-  return { holds: layers.length > 0 && layers.every(({ differing }) => differing === 0), layers };
-}
-
-/** Operators whose weights are not compared. */
-export function recurrentCells({ graph }: OnnxModel): string[] {
-  return (graph.node ?? []).filter(isRecurrent).map(({ opType = "", name = "" }) => name || opType);
-}
-
-export function weightProblems({ holds, layers }: WeightProof): string[] {
+export function weightProblems({ holds, layers }: Pick<WeightProof, "holds" | "layers">): string[] {
   if (holds) return [];
   const wrong = layers.filter(({ differing, offset }) => differing > 0 || offset === null);
   const sentences = wrong.map(({ layer, parameter, offset, elements, differing, first }) => {

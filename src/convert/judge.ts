@@ -3,7 +3,7 @@
  * never saw, computed in float32 by ONNX Runtime.
  */
 
-import { describeSource } from "../base/errors.ts";
+import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { outputNames } from "../policy/contract.ts";
 import { type EmulationRecipe, openEmulated } from "../runtime/emulated.ts";
@@ -42,7 +42,28 @@ export function createJudge(
     compare,
     async compareEmulation(recipe) {
       using backend = await openEmulated(model, recipe);
-      return await compare(await runRows(backend, observations, rows, { signal }));
+      const actions = await runRows(backend, observations, rows, { signal });
+      checkFinite(actions, recipe, file.path, names);
+      return await compare(actions);
     },
   };
+}
+
+/** float16 has no number above 65504: what overflows within the network ends as NaN. */
+function checkFinite(
+  actions: Float32Array,
+  { precision }: EmulationRecipe,
+  path: string,
+  names: readonly string[],
+): void {
+  const at = actions.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  const width = names.length;
+  throw new Lite3Error(
+    "CHECK_FAILED",
+    `Cannot convert ${quote(path)}: in ${precision}, emulated, ${names[at % width]} is ` +
+      `${actions[at]} for observation ${Math.floor(at / width)}: values inside of the network ` +
+      "exceed 65504, where float16 ends; need weights and observations of ordinary size, " +
+      "a normalizer (export --obs-stats) gives the latter",
+  );
 }

@@ -95,28 +95,39 @@ export function spaceEvidence(set: Observations, statistics: Normalizer): SpaceE
 /** Refuses a set that was normalised before, and warns of one that fits the statistics badly. */
 export function checkSpace(set: Observations, statistics: Normalizer): SpaceEvidence {
   const evidence = spaceEvidence(set, statistics);
-  const { columns, normalisedColumns, fromRaw, fromNormalised } = evidence;
-  if (columns < COLUMNS_MIN) return evidence;
-  const words =
-    `${normalisedColumns} of ${columns} columns look normalised ` +
-    `(median distance ${fromNormalised.toFixed(2)} from mean 0 and deviation 1, ` +
-    `${fromRaw.toFixed(2)} from the policy's statistics)`;
-  if (normalisedColumns >= AGREEMENT * columns && fromNormalised < NEAR) {
+  const { columns, normalisedColumns, fromNormalised } = evidence;
+  if (columns >= COLUMNS_MIN && normalisedColumns >= AGREEMENT * columns && fromNormalised < NEAR) {
     throw new Lite3Error(
       "CONFIG",
-      `Cannot calibrate with ${quote(set.label)}: ${words}, and it would be normalised twice; ` +
-        "need observations as the robot has them, which lite3rl collect records",
+      `Cannot calibrate with ${quote(set.label)}: ${inWords(evidence)}, and it would be ` +
+        "normalised twice; need observations as the robot has them, which lite3rl collect records",
     );
   }
-  if (Math.min(fromRaw, fromNormalised) > FAR) {
-    warn(
-      `${set.label}: its columns are far from the policy's statistics (median distance ` +
-        `${fromRaw.toFixed(2)} deviations): is it a set of this robot and policy?`,
-    );
-  } else if (normalisedColumns > columns / 2) {
-    warn(`${set.label}: ${words}: need raw observations`);
-  }
+  const warning = spaceWarning(evidence);
+  if (warning !== undefined) warn(`${set.label}: ${warning}`);
   return evidence;
+}
+
+/** What is wrong with a set of that evidence, if something is. */
+export function spaceWarning(evidence: SpaceEvidence): string | undefined {
+  const { columns, normalisedColumns, fromRaw, fromNormalised } = evidence;
+  if (columns < COLUMNS_MIN) return undefined;
+  if (Math.min(fromRaw, fromNormalised) > FAR) {
+    return (
+      "its columns are far from the policy's statistics (median distance " +
+      `${fromRaw.toFixed(2)} deviations): is it a set of this robot and policy?`
+    );
+  }
+  if (normalisedColumns <= columns / 2) return undefined;
+  return `${inWords(evidence)}: need raw observations`;
+}
+
+function inWords({ columns, normalisedColumns, fromRaw, fromNormalised }: SpaceEvidence): string {
+  return (
+    `${normalisedColumns} of ${columns} columns look normalised ` +
+    `(median distance ${fromNormalised.toFixed(2)} from mean 0 and deviation 1, ` +
+    `${fromRaw.toFixed(2)} from the policy's statistics)`
+  );
 }
 
 function median(values: readonly number[]): number {

@@ -9,6 +9,7 @@ import { metadata } from "../formats/onnx.ts";
 import { type ConversionRecord, encodeRecord, recordPath } from "../policy/conversion_record.ts";
 import type { Built } from "./build.ts";
 import type { Conversion } from "./conversion.ts";
+import { logPath, rejectedPath } from "./outputs.ts";
 import { recipeArguments } from "./recipe.ts";
 
 export interface Published {
@@ -18,13 +19,11 @@ export interface Published {
   readonly record: ConversionRecord;
 }
 
-export const logPath = (output: string): string => `${output}.log`;
-
 /** Writes the file and its record, both or neither. */
 export function publish(conversion: Conversion, built: Built, seconds: number): Published {
   const { output, force } = conversion.options;
   const passed = built.problems.length === 0;
-  const path = passed || force ? output : `${output}.rejected`;
+  const path = passed || force ? output : rejectedPath(output);
   const record = recordOf(conversion, built, { forced: !passed && force, seconds });
   writeDescribedFile(path, built.rknn, { path: recordPath(path), text: encodeRecord(record) });
   removeFile(logPath(output));
@@ -36,7 +35,7 @@ function recordOf(
   built: Built,
   { forced, seconds }: { readonly forced: boolean; readonly seconds: number },
 ): ConversionRecord {
-  const { candidate, parity, weights, unproven, problems } = built;
+  const { candidate, parity, weights, problems } = built;
   const isQuantised = candidate.precision !== "fp16";
   const { set } = samples;
   return {
@@ -83,7 +82,7 @@ function recordOf(
         ...check,
         ...(first && { first: { ...first, index: [...first.index] } }),
       })),
-      unproven: [...unproven],
+      unproven: [...weights.unproven],
     },
     problems: [...problems],
     forced,

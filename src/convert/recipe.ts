@@ -8,7 +8,7 @@ import { MAE_GATE } from "../compare/statistics.ts";
 import type { Candidate } from "./candidate.ts";
 import type { ConvertOptions } from "./conversion.ts";
 import type { PrecisionChoice } from "./precision.ts";
-import { RK3588 } from "./target.ts";
+import { RK3588 } from "../rknn_toolkit/target.ts";
 
 /** Arguments of lite3rl. `toolkit` is the version that is to be used. */
 export function recipeArguments(

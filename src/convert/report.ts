@@ -5,11 +5,12 @@
 import { plural, shellWord } from "../base/text.ts";
 import { figure, figureAbove, passed, seconds, table } from "../cli/output.ts";
 import { describeEvidence } from "../compare/evidence.ts";
-import type { Comparison } from "../compare/statistics.ts";
+import { type Comparison, MAE_GATE } from "../compare/statistics.ts";
 import type { Arithmetic } from "../runtime/backend.ts";
 import type { Built } from "./build.ts";
 import { type Candidate, describeCandidate, FP16 } from "./candidate.ts";
 import type { ConvertResult } from "./convert.ts";
+import { spaceWarning } from "./observation_space.ts";
 import type { OperatorPlacement } from "../policy/npu_operators.ts";
 import { commandLine, recipeArguments } from "./recipe.ts";
 import type { Search } from "./search.ts";
@@ -74,8 +75,8 @@ function observationsText({ samples }: ConvertResult): string {
   );
 }
 
-function weightsText({ weights, unproven }: Built): string {
-  const { holds, layers } = weights;
+function weightsText({ weights }: Built): string {
+  const { holds, layers, unproven } = weights;
   const elements = layers.reduce((sum, layer) => sum + layer.elements, 0);
   const found = `${plural(layers.length, "array")} of ${elements} numbers`;
   const cells = unproven.length === 0 ? "" : `; those of ${unproven.join(", ")} are not compared`;
@@ -131,16 +132,22 @@ export function failureOf(result: ConvertResult): string | undefined {
   return `${problems.join("; ")}${kept}${cure === null ? "" : `; ${cure}`}`;
 }
 
+/** A gate wider than so many times the default is no advice: the policy would act otherwise. */
+const WIDEST_GATES = 10;
+
 /** What passes, where that is known. */
 export function cureOf(result: ConvertResult): string | null {
-  const { options, choice, candidate, parity, fp16, problems } = result;
+  const { options, choice, candidate, parity, fp16, problems, samples } = result;
   const isAccuracy = problems.length > 0 && problems.every((problem) => problem.startsWith("MAE"));
   if (!isAccuracy) return null;
+  const unfit = samples.set?.space && spaceWarning(samples.set.space);
+  if (unfit) return `the set does not fit the policy: ${unfit}`;
   if (fp16 !== null && fp16.mae <= options.mae) {
     const words = recipeArguments(options, choice, FP16);
     return `float16 passes by emulation (MAE ${figure(fp16.mae)}): ${commandLine(words)}`;
   }
   const mae = Number(figureAbove(parity.mae));
+  if (mae > WIDEST_GATES * MAE_GATE) return null;
   const words = recipeArguments({ ...options, mae }, choice, candidate);
   return `it passes with a wider gate: ${commandLine(words)}`;
 }
@@ -186,7 +193,7 @@ export function conversionDocument(result: ConvertResult) {
       parity: withoutErrors(judged),
     })),
     conversion: published?.record ?? null,
-    emitOnnx: options.emitOnnx ?? null,
+    emitOnnx: result.emitted,
     missing: result.missing?.message ?? null,
     seconds: result.seconds,
   };

@@ -8,6 +8,7 @@ import { Lite3Error } from "../base/errors.ts";
 import { readFile, sha256 } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
+import { plural } from "../base/text.ts";
 import { holdOut } from "../dataset/hold_out.ts";
 import { generateObservations, readObservations } from "../dataset/observations.ts";
 import {
@@ -21,6 +22,8 @@ import { checkSet, type SetChecks, setWarnings } from "./set_checks.ts";
 
 /** Observations that are generated where there is no set. */
 const GENERATED_ROWS = 1024;
+/** A verdict by fewer rows is nearly one by chance. */
+const JUDGES_ENOUGH = 32;
 
 export interface SampleOptions {
   readonly dataset?: string | undefined;
@@ -71,9 +74,16 @@ export async function chooseSamples(
   for (const sentence of setWarnings(checks, raw.label, quantised !== undefined)) warn(sentence);
   const space = await chooseSpace(file, shape.observationSize, obsStats);
   const evidence = space.statistics === undefined ? null : checkSpace(raw, space.statistics);
+  const parts = holdOut(toNetworkSpace(raw, space), seed, shape.state.length > 0);
+  if (parts.heldOutRows < JUDGES_ENOUGH) {
+    warn(
+      `${raw.label}: only ${plural(parts.heldOutRows, "row")} of it will judge: fewer than ` +
+        `${JUDGES_ENOUGH} may pass by chance, and hide that columns are in another order`,
+    );
+  }
   return {
     label: raw.label,
-    ...holdOut(toNetworkSpace(raw, space), seed, shape.state.length > 0),
+    ...parts,
     seed,
     set: {
       ...checks,

@@ -7,6 +7,7 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import { plural } from "../base/text.ts";
 import { columnStatistics } from "../dataset/column_statistics.ts";
 import type { Observations } from "../dataset/observations.ts";
+import { distinctRows } from "../dataset/rows.ts";
 
 /** Eight rows to calibrate and two to judge: fewer say nothing. */
 const ROWS_MIN = 10;
@@ -26,7 +27,7 @@ export interface SetChecks {
 export function checkSet(set: Observations): SetChecks {
   const { rows, data, label } = set;
   const width = data.length / rows;
-  const duplicates = rows - countDistinct(data, width);
+  const duplicates = rows - distinctRows(data, width).length;
   if (rows - duplicates < ROWS_MIN) {
     const found = duplicates === 0 ? plural(rows, "row") : `${rows - duplicates} different rows`;
     throw new Lite3Error(
@@ -63,13 +64,4 @@ export function setWarnings(checks: SetChecks, label: string, isQuantised: boole
             `${columns.join(", ")}${more}`,
         ]),
   ];
-}
-
-function countDistinct(data: Float32Array, width: number): number {
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  const seen = new Set<string>();
-  for (let at = 0; at < bytes.length; at += 4 * width) {
-    seen.add(bytes.toString("latin1", at, at + 4 * width));
-  }
-  return seen.size;
 }

@@ -42,6 +42,20 @@ describe("holdOut()", () => {
     expect([calibration.length, heldOut.length, new Set(rows).size]).toEqual([8192, 2048, 5120]);
   });
 
+  test("puts no row in both parts where the set repeats it, but leaves a sequence whole", () => {
+    const { data } = set(50);
+    const repeated = {
+      label: "set",
+      rows: 200,
+      data: Float32Array.from([...data, ...data, ...data, ...data]),
+    };
+    const { calibration, heldOut } = holdOut(repeated, 3, false);
+    const rows = [...firsts(calibration), ...firsts(heldOut)];
+    expect([calibration.length, heldOut.length, new Set(rows).size]).toEqual([80, 20, 50]);
+    const { calibrationRows, heldOutRows } = holdOut(repeated, 3, true);
+    expect([calibrationRows, heldOutRows]).toEqual([160, 40]);
+  });
+
   test("leaves a row for each part of two", () => {
     const { calibrationRows, heldOutRows } = holdOut(set(2), 0, false);
     expect([calibrationRows, heldOutRows]).toEqual([1, 1]);

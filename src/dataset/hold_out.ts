@@ -5,6 +5,7 @@
 
 import { createRandom } from "../base/random.ts";
 import type { Observations } from "./observations.ts";
+import { distinctRows, takeRows } from "./rows.ts";
 
 /** Of the set, what the conversion never sees. */
 const HELD_OUT_SHARE = 1 / 5;
@@ -24,37 +25,31 @@ export interface HeldOut {
 }
 
 /**
- * Splits a set, each part at least one row where the set has two. Rows are drawn with `seed`; for
- * a recurrent policy, whose rows are one sequence, the last fifth is held out instead.
+ * Splits a set, each part at least one row where the set has two that differ. Rows are drawn with
+ * `seed`, repetitions left out, so that no row judges what it calibrated; for a recurrent policy,
+ * whose rows are one sequence, the last fifth is held out instead.
  */
 export function holdOut({ data, rows }: Observations, seed: number, isSequence: boolean): HeldOut {
   const width = data.length / rows;
-  const share = Math.max(1, Math.round(rows * HELD_OUT_SHARE));
-  const heldOutRows = Math.min(share, HELD_OUT_ROWS_MAX);
-  const order = isSequence ? [...Array(rows).keys()] : shuffled(rows, seed);
-  const pick = (indices: readonly number[]): Float32Array => {
-    const part = new Float32Array(indices.length * width);
-    for (const [i, row] of indices.entries()) {
-      part.set(data.subarray(row * width, (row + 1) * width), i * width);
-    }
-    return part;
-  };
+  const order = isSequence ? [...Array(rows).keys()] : shuffled(distinctRows(data, width), seed);
+  const share = Math.max(1, Math.round(order.length * HELD_OUT_SHARE));
+  const first = order.length - share;
   const ascending = (indices: readonly number[]) => indices.toSorted((a, b) => a - b);
-  const kept = ascending(order.slice(0, Math.min(rows - share, CALIBRATION_ROWS_MAX)));
-  const held = ascending(order.slice(rows - share, rows - share + heldOutRows));
+  const kept = ascending(order.slice(0, Math.min(first, CALIBRATION_ROWS_MAX)));
+  const held = ascending(order.slice(first, first + HELD_OUT_ROWS_MAX));
   return {
-    calibration: pick(kept),
+    calibration: takeRows(data, width, kept),
     calibrationRows: kept.length,
-    heldOut: pick(held),
+    heldOut: takeRows(data, width, held),
     heldOutRows: held.length,
   };
 }
 
-/** The numbers below `count` in a random order (Fisher and Yates). */
-function shuffled(count: number, seed: number): number[] {
+/** The same numbers in a random order (Fisher and Yates). */
+function shuffled(numbers: readonly number[], seed: number): number[] {
   const random = createRandom(seed);
-  const order = [...Array(count).keys()];
-  for (let i = count - 1; i > 0; i--) {
+  const order = [...numbers];
+  for (let i = order.length - 1; i > 0; i--) {
     const j = Math.floor(random.uniform() * (i + 1));
     [order[i], order[j]] = [order[j] as number, order[i] as number];
   }

@@ -72,7 +72,7 @@ function describe(result: DemoResult, startedAt: string): DemoReport {
     },
     stand: {
       driftM: Math.abs(stand.summary.walkedM),
-      feetDown: stand.summary.feetDown,
+      feetDown: present(stand.summary.feetDown),
       durationS: stand.summary.durationS,
     },
     trace: {

@@ -3,13 +3,14 @@
  * result page. Every stage is the verb of that name; nothing is prepared beforehand.
  */
 
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { takeLock } from "../../ffi/lock.ts";
 import { type Episode, runEpisode } from "../agent/episode.ts";
 import { summariseWalk, type WalkSummary } from "../agent/summary.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
+import { makeDirectory, makeTemporaryDirectory } from "../base/files.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { notice } from "../base/log.ts";
 import { figure, progress, seconds } from "../cli/output.ts";
@@ -78,10 +79,10 @@ export async function runDemo(
     return value;
   };
 
-  mkdirSync(directory, { recursive: true });
+  makeDirectory(directory, "name a directory that can be written");
   using _lock = takeLock(join(directory, ".lock")) ?? refuseSecond(directory);
   // A socket's path has at most 107 bytes: it gets a directory of its own with a short name.
-  const socketDirectory = mkdtempSync(join(tmpdir(), "lite3rl-"));
+  const socketDirectory = makeTemporaryDirectory(tmpdir(), "lite3rl-");
   using _socketDirectory = {
     [Symbol.dispose]: () => rmSync(socketDirectory, { recursive: true, force: true }),
   };

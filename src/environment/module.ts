@@ -12,6 +12,7 @@ import { consoleToStderr } from "../base/log.ts";
 import type { Environment, StepInfo } from "./environment.ts";
 import { checkFinite, checkTerms, controlPeriod } from "./foreign.ts";
 import { offerModuleApi } from "./module_api.ts";
+import { type FailureWatch, watchFailures } from "./module_failures.ts";
 import { type ModuleProgram, type ProgramOptions, programError } from "./program.ts";
 
 const width = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LIMITS.vectorWidth));
@@ -29,7 +30,8 @@ const environmentSchema = v.looseObject({
   setCommand: v.optional(v.function()),
 });
 
-const infoSchema = v.looseObject({
+/** `info` of a step, in whatever language: what lite3rl knows in it is checked. */
+export const infoSchema = v.looseObject({
   timeS: v.optional(v.number()),
   position: v.optional(vector3),
   velocity: v.optional(vector3),
@@ -60,7 +62,8 @@ export async function openModuleEnvironment(
   options: ProgramOptions & { readonly rateHz?: number | undefined },
 ): Promise<Environment> {
   const opening = `Cannot open environment ${quote(spec)}`;
-  const call = caller(program, options);
+  using opened = new DisposableStack();
+  const call = caller(program, options, opened.use(watchFailures()));
   const made = await call(opening, async () => {
     const value = await loadExport(opening, program);
     return isClass(value) ? new value() : typeof value === "function" ? value() : value;
@@ -77,6 +80,7 @@ export async function openModuleEnvironment(
     return observation;
   };
   let steps = 0;
+  const watching = opened.move();
   return {
     name: spec,
     observationSize,
@@ -112,7 +116,10 @@ export async function openModuleEnvironment(
             await call(action, () => user.setCommand(command));
           },
         }),
-    [Symbol.dispose]: () => user[Symbol.dispose]?.(),
+    [Symbol.dispose]() {
+      user[Symbol.dispose]?.();
+      watching.dispose();
+    },
   };
 }
 
@@ -136,19 +143,26 @@ export async function loadExport(action: string, { path, name }: ModuleProgram):
 export function caller(
   { path }: ModuleProgram,
   options: ProgramOptions,
+  watch: FailureWatch,
 ): <T>(action: string, run: () => T | Promise<T>) => Promise<T> {
   return async (action, run) => {
     let timer: Timer | undefined;
     try {
+      watch.check();
       const found = run();
-      if (!(found instanceof Promise)) return found;
+      if (!(found instanceof Promise)) {
+        watch.check();
+        return found;
+      }
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(() => {
           const reason = `no answer within ${options.timeoutMs / 1000} s`;
           reject(programError(action, `${reason}; give it longer with --env-timeout`));
         }, options.timeoutMs);
       });
-      return await Promise.race([found, late]);
+      const settled = await Promise.race([found, late, watch.failed]);
+      watch.check();
+      return settled;
     } catch (error) {
       if (error instanceof Lite3Error) throw error;
       const stack = error instanceof Error ? error.stack : undefined;

@@ -73,6 +73,24 @@ describe("openEnvironment() of a Python program", () => {
     ]);
   });
 
+  withPython("passes on what it knows of info, and leaves the rest", async () => {
+    using environment = await open("Told", { rateHz: 50 });
+    await environment.reset();
+    const { terminated, info } = await environment.step(ACTION);
+    expect({ terminated, info }).toEqual({
+      terminated: true,
+      info: { timeS: 0.02, position: [0, 0, 0.3], yawRate: 0.5, ending: "it fell" },
+    });
+  });
+
+  withPython("hears the original alone when a step forks and its child returns", async () => {
+    using environment = await open("forks");
+    await environment.reset();
+    for (let i = 0; i < 3; i++) {
+      expect((await environment.step(ACTION)).observation).toEqual(Float32Array.of(1, 0));
+    }
+  });
+
   withPython("knows the rate, the terms and the command of one that says them", async () => {
     using environment = await open("Rich", { command: [0.5, 0, -0.25] });
     expect([environment.controlPeriodMs, environment.observationTerms]).toEqual([
@@ -179,6 +197,8 @@ describe("openEnvironment() of a Python program", () => {
       "its step gave an observation that is a dict (policy), need one vector; flatten it, for " +
       "example with gymnasium.wrappers.FlattenObservation",
     thing: "its step gave an observation that is of object, need 2 numbers",
+    place: "info.position.2 of the step is undefined, need number",
+    lost: /^info of its step cannot be passed on: /,
     three: "its step gave 3 values, need observation, reward, terminated, truncated, info",
     reward: "its step gave the reward nan, need a finite number",
     flag: "terminated is str, need one number",

@@ -6,8 +6,9 @@
 import * as v from "valibot";
 import { quote } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import type { Environment, StepResult } from "./environment.ts";
+import type { Environment, StepInfo, StepResult } from "./environment.ts";
 import { checkFinite, checkTerms, controlPeriod } from "./foreign.ts";
+import { infoSchema } from "./module.ts";
 import { type ProgramOptions, programError, type PythonProgram } from "./program.ts";
 import { type PythonProcess, startPython } from "./python_process.ts";
 
@@ -37,6 +38,7 @@ const stepSchema = v.object({
   reward: v.number(),
   terminated: v.boolean(),
   truncated: v.boolean(),
+  info: infoSchema,
 });
 
 /** Starts the environment. `rateHz` is for those that do not know theirs. */
@@ -103,9 +105,16 @@ function connect(
     },
     async step(action): Promise<StepResult> {
       const { document, numbers } = await python.ask(stepping, { op: "step" }, action);
-      const { reward, terminated, truncated } = v.parse(stepSchema, document);
+      const checked = v.safeParse(stepSchema, document);
+      if (!checked.success) {
+        const [issue] = checked.issues;
+        const found = `is ${issue.received}, need ${issue.expected ?? "another value"}`;
+        throw programError(stepping, `${v.getDotPath(issue)} of the step ${found}`);
+      }
+      const { reward, terminated, truncated } = checked.output;
       steps++;
-      const info = { timeS: (steps * controlPeriodMs) / 1000 };
+      const timeS = (steps * controlPeriodMs) / 1000;
+      const info = { timeS, ...checked.output.info } as StepInfo;
       const seen = observe(stepping, numbers);
       return { observation: seen, reward, terminated, truncated, info };
     },

@@ -86,6 +86,22 @@ def batch(): return sized([[0, 0], [0, 0]])
 def words(): return sized(["a", "b"])
 def mapping(): return sized({"policy": [0, 0]})
 def thing(): return sized(object())
+class Told(Plain):
+    """Says where its robot is, and how it fell."""
+    def step(self, action):
+        info = {"position": (0, 0, 0.3), "yawRate": 0.5, "ending": "it fell", "own": object()}
+        return [0.0, 0.0], 0, True, False, info
+
+def place(): return stepping(lambda action: ([0, 0], 0, False, False, {"position": [1, 2]}))
+def lost():
+    return stepping(lambda action: ([0, 0], 0, False, False, {"yawRate": float("nan")}))
+def forks():
+    def step(action):
+        child = os.fork()
+        if child: os.waitpid(child, 0)
+        return [float(child > 0), 0.0], 0, False, False, {}
+    return stepping(step)
+
 def three(): return stepping(lambda action: ([0, 0], 0, False))
 def reward(): return stepping(lambda action: ([0, 0], float("nan"), False, False, {}))
 def flag(): return stepping(lambda action: ([0, 0], 0, "no", False, {}))

@@ -55,7 +55,7 @@ export default defineCommand({
     },
     normalizer: {
       value: "<how>",
-      help: "The checkpoint's or --obs-stats: fold it in, external, or drop (default: fold)",
+      help: "fold it in, external, or drop the checkpoint's (default: fold)",
       schema: v.optional(wordValue(["fold", "external", "drop"])),
     },
     normalizerEps: {

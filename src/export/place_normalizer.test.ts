@@ -83,13 +83,6 @@ describe("placeNormalizer()", () => {
       { network: TINY_NETWORK, use: "none" },
       [DROPPED],
     ],
-    [
-      "puts --obs-stats in the place of the checkpoint's where that is dropped",
-      OWN,
-      { choice: "drop", obsStats },
-      folded(GIVEN),
-      [DROPPED],
-    ],
     ["folds --obs-stats where the checkpoint has none", undefined, { obsStats }, folded(GIVEN), []],
     [
       "leaves --obs-stats outside where the checkpoint has none",
@@ -131,8 +124,19 @@ describe("placeNormalizer()", () => {
       { obsStats },
       "CONFIG",
       `Cannot use --obs-stats "${obsStats}": the checkpoint has a normalizer of its own, and two ` +
-        "would be applied; leave --obs-stats out, or drop the other by --normalizer drop",
+        "would be applied; leave --obs-stats out",
     ],
+    ...[OWN, undefined].map(
+      (normalizer) =>
+        [
+          `to drop ${normalizer === undefined ? "nothing" : "the checkpoint's"} and use statistics`,
+          normalizer,
+          { choice: "drop", obsStats },
+          "USAGE",
+          `--normalizer drop and --obs-stats "${obsStats}" contradict each other: ` +
+            "what is dropped needs no statistics; leave one of them out",
+        ] as const,
+    ),
     [
       "to leave a limit outside",
       limited,
@@ -150,7 +154,8 @@ describe("placeNormalizer()", () => {
         "service by at least 0.001; fold it in by --normalizer fold",
     ],
     ...(["fold", "external", "drop"] as const).map((choice) => {
-      const need = "the checkpoint has none, it needs --obs-stats obs_stats.npz";
+      const cure = choice === "drop" ? "leave it out" : "it needs --obs-stats obs_stats.npz";
+      const need = `the checkpoint has none, ${cure}`;
       const message = `--normalizer ${choice}: ${need}`;
       return [`${choice} of nothing`, undefined, { choice }, "USAGE", message] as const;
     }),

@@ -42,11 +42,18 @@ export async function placeNormalizer(
 ): Promise<PlacedNormalizer> {
   const { network, normalizer } = checkpoint;
   const { obsStats, choice = "fold" } = options;
-  if (obsStats !== undefined && normalizer !== undefined && choice !== "drop") {
+  if (obsStats !== undefined && choice === "drop") {
+    throw new Lite3Error(
+      "USAGE",
+      `--normalizer drop and --obs-stats ${quote(obsStats)} contradict each other: what is ` +
+        "dropped needs no statistics; leave one of them out",
+    );
+  }
+  if (obsStats !== undefined && normalizer !== undefined) {
     throw new Lite3Error(
       "CONFIG",
       `Cannot use --obs-stats ${quote(obsStats)}: the checkpoint has a normalizer of its own, ` +
-        "and two would be applied; leave --obs-stats out, or drop the other by --normalizer drop",
+        "and two would be applied; leave --obs-stats out",
     );
   }
   if (choice === "drop" && normalizer !== undefined) {
@@ -56,10 +63,8 @@ export async function placeNormalizer(
   if (choice === "drop" && normalizer !== undefined) return { network, use: "none" };
   if (normalizer === undefined) {
     if (options.choice !== undefined) {
-      throw new Lite3Error(
-        "USAGE",
-        `--normalizer ${choice}: the checkpoint has none, it needs --obs-stats obs_stats.npz`,
-      );
+      const cure = choice === "drop" ? "leave it out" : "it needs --obs-stats obs_stats.npz";
+      throw new Lite3Error("USAGE", `--normalizer ${choice}: the checkpoint has none, ${cure}`);
     }
     notice(
       "no normalizer in the checkpoint: if it was trained on normalised observations, give " +

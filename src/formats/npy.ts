@@ -33,6 +33,14 @@ const DTYPES: Readonly<Record<string, DType>> = {
   b1: "bool",
 };
 
+/** Does a file that begins so call itself an .npy? */
+export function isNpy(head: Uint8Array): boolean {
+  return MAGIC_BYTES.every((byte, i) => head[i] === byte);
+}
+
+/** \x93NUMPY */
+const MAGIC_BYTES = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59] as const;
+
 /** Reads one array into row-major order. Throws FormatError; every byte must be accounted for. */
 export function readNpy(bytes: Uint8Array): Tensor {
   const { text, dataOffset } = readHeader(bytes);

@@ -62,13 +62,17 @@ export function metadata(model: OnnxModel): Map<string, string> {
   return pairs;
 }
 
+/** Are its values in a file beside the model? */
+export const isExternal = ({ dataLocation, externalData = [] }: OnnxTensor): boolean =>
+  dataLocation === EXTERNAL || externalData.length > 0;
+
 /**
  * The values of a tensor, from wherever the producer put them. Throws FormatError when they are
  * not as many as its dimensions say, in another file, or no numbers.
  */
 export function tensorValues(tensor: OnnxTensor): Tensor {
   const at = `tensor ${quote(tensor.name ?? "")}`;
-  if (tensor.dataLocation === EXTERNAL || (tensor.externalData?.length ?? 0) > 0) {
+  if (isExternal(tensor)) {
     throw new FormatError(`${at} is in another file, need it in the model`, "UNSUPPORTED");
   }
   const dtype = Object.keys(DATA_TYPE).find((key) => DATA_TYPE[key as DType] === tensor.dataType);

@@ -6,15 +6,14 @@
 
 import type { ByteSource } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
+import { contentKind } from "../formats/content_kind.ts";
 import { listGlobals } from "../formats/pickle_globals.ts";
-import { isRknn } from "../formats/rknn.ts";
 import { isTorchLegacy } from "../formats/torch_legacy.ts";
 import { isZip, openZip, type ZipArchive } from "../formats/zip.ts";
 import type { FileKind } from "./finding.ts";
 
 /** First opcode of a pickle since protocol 2; its argument is the protocol. */
 const PROTO = 0x80;
-const NPY_MAGIC = "\x93NUMPY";
 /** Where `ustar` stands in a tar (POSIX.1-1988): torch before 0.1.10 saved those. */
 const TAR_OFFSET = 257;
 
@@ -23,8 +22,8 @@ export async function detectKind(source: ByteSource): Promise<FileKind | undefin
   const bytes = source.read(0, Math.min(source.size, 512));
   const start = Buffer.from(bytes).toString("latin1");
   if (isZip(source)) return zipKind(await openZip(source));
-  if (isRknn(bytes)) return "rknn";
-  if (start.startsWith(NPY_MAGIC)) return "npy";
+  const kind = contentKind(bytes);
+  if (kind === "rknn" || kind === "npy") return kind;
   if (isTorchLegacy(source) || isTar(start)) return "checkpoint";
   if (bytes[0] === PROTO && [2, 3, 4, 5].includes(bytes[1] ?? 0)) return "pickle";
   if (looksLikeOnnx(source)) return "onnx";

@@ -50,7 +50,7 @@ async function inspectFile(path: string, source: ByteSource): Promise<Finding> {
     case "npz":
       return inspectNpz(path, source);
     case "rknn":
-      return inspectRknn(source);
+      return inspectRknn(path, source);
     case undefined:
       throw new FormatError(
         `${describeStart(source)}, need a checkpoint, pickle, .onnx, .rknn, .npy or .npz`,

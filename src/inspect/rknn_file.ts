@@ -1,13 +1,14 @@
 /** Inspects a model converted for Rockchip's NPU. */
 
-import type { ByteSource } from "../base/files.ts";
+import { type ByteSource, sha256Source } from "../base/files.ts";
 import { Lite3Error } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { parseRknn, type RknnTensor } from "../formats/rknn.ts";
 import { plain, shapeText } from "../base/text.ts";
+import { readRecordBeside, recordPath } from "../policy/conversion_record.ts";
 import type { Finding } from "./finding.ts";
 
-export function inspectRknn(source: ByteSource): Finding {
+export function inspectRknn(path: string, source: ByteSource): Finding {
   if (source.size > LIMITS.modelBytes) {
     throw new Lite3Error("TOO_LARGE", `at most ${LIMITS.modelBytes} bytes are taken`);
   }
@@ -17,6 +18,7 @@ export function inspectRknn(source: ByteSource): Finding {
   const precision = precisionOf([...inputs, ...outputs]);
   const platforms = document.target_platform;
   const policy = policyOf(inputs, outputs);
+  const record = recordBeside(path, source);
   const details = {
     container: { version, payloadBytes },
     toolkit: document.version,
@@ -27,6 +29,7 @@ export function inspectRknn(source: ByteSource): Finding {
     outputs,
     policy,
     customString: document.custom_string ?? null,
+    ...(record === undefined ? {} : { record: record.fits ? "fits" : "does not fit" }),
   };
   const rows = [
     ...inputs.map((tensor) => ["input", tensor] as const),
@@ -47,13 +50,33 @@ export function inspectRknn(source: ByteSource): Finding {
           ...(document.custom_string === undefined
             ? []
             : [["custom string", plain(document.custom_string)] as const]),
+          ...(record?.fits === true ? [["record", record.sentence] as const] : []),
         ],
       },
       { head: ["", "name", "dtype", "shape"], rows, right: [] },
     ],
-    warnings: [],
+    warnings: record?.fits === false ? [record.sentence] : [],
     advice: adviceFor(platforms, document.version, policy !== null),
   };
+}
+
+/** What the record beside the file is worth; nothing where there is none. */
+function recordBeside(path: string, source: ByteSource) {
+  try {
+    const record = readRecordBeside(path);
+    if (record === undefined) return undefined;
+    const fits = record.rknn.sha256 === sha256Source(source);
+    const [name, model] = [plain(recordPath(path)), plain(record.model.file)];
+    const verdict = record.problems.length === 0 ? "passed" : "did not pass";
+    const sentence = fits
+      ? `${name} is of this file: made of ${model}, ${verdict}`
+      : `${name} is of another file: this one was changed or made anew since; delete the record ` +
+        "or convert again";
+    return { fits, sentence };
+  } catch (error) {
+    if (!(error instanceof Lite3Error)) throw error;
+    return { fits: false, sentence: error.message };
+  }
 }
 
 function precisionOf(tensors: readonly RknnTensor[]): string {

@@ -12,16 +12,19 @@ import {
   integerValue,
   numberValue,
   pathValue,
+  wordValue,
 } from "../cli/command.ts";
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { figure, figureAbove, passed, table } from "../cli/output.ts";
+import { warn } from "../base/log.ts";
+import { RK3588, TARGETS } from "../rknn_toolkit/target.ts";
 import {
   compareSides,
   emulatedFiles,
+  fileFailures,
   parityDocument,
   type ParityResult,
   SAMPLES,
-  weightFailure,
 } from "./compare_sides.ts";
 import { type EmulatedFile, isCalibrated, needsModel } from "./sides.ts";
 
@@ -71,6 +74,11 @@ export default defineCommand({
       help: "Seed of generated observations (default: 0)",
       schema: v.optional(integerValue(0, 2 ** 31 - 1), 0),
     },
+    target: {
+      value: "<soc>",
+      help: `Platform that a .rknn must be for (default: ${RK3588})`,
+      schema: v.optional(wordValue(TARGETS), RK3588),
+    },
     timeout: {
       value: "<time>",
       help: "Longest wait for one answer of a service (default: 2s)",
@@ -82,9 +90,10 @@ export default defineCommand({
     const timeoutMs = flags.timeout * 1000;
     const result = await compareSides({ ...flags, a, b, timeoutMs, npu: flags });
     const { comparison } = result;
+    for (const { record } of emulatedFiles(result)) record.warnings.forEach(warn);
     const isNear = comparison.mae <= flags.mae;
     const reasons = [
-      ...emulatedFiles(result).flatMap((file) => weightFailure(file) ?? []),
+      ...emulatedFiles(result).flatMap((file) => fileFailures(file, flags.target)),
       ...(isNear ? [] : [`MAE is ${figure(comparison.mae)}, above ${figure(flags.mae)}`]),
     ];
     const pass = reasons.length === 0;
@@ -122,12 +131,19 @@ function render(result: ParityResult, gate: number, isNear: boolean): string {
 
 /** What of a .rknn was run as it is in the file, and whether its weights are the model's. */
 function describeFile(emulated: EmulatedFile): string[] {
-  const { file, model, weights, fromFile, assumed } = emulated;
+  const { file, model, weights, fromFile, assumed, platforms, contradictions, record } = emulated;
+  const isProven = weights.unproven.length === 0 || record.stands;
   const parameters = weights.layers.reduce((sum, { elements }) => sum + elements, 0);
   return [
     "",
-    `from ${file}: ${fromFile.join("; ")}`,
+    `from ${file}, for ${platforms.join(", ")}: ${fromFile.join("; ")}`,
     `assumed: ${assumed.join("; ")}`,
     `its ${parameters} weights and biases are those of ${model}: ${passed(weights.holds)}`,
+    `its operators are those of ${model}: ${passed(contradictions.length === 0)}`,
+    ...(weights.unproven.length === 0
+      ? []
+      : [
+          `not compared: ${weights.unproven.join(", ")}: ${isProven ? "the toolkit's simulator passed this file, by its record" : "not proven"}`,
+        ]),
   ];
 }

@@ -16,7 +16,7 @@ import {
 } from "../dataset/observations.ts";
 import {
   isCalibrated,
-  isRknnSide,
+  isRknnPath,
   isToolkit,
   type EmulatedFile,
   modelPath,
@@ -76,7 +76,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   };
   const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side => {
     if (isEndpoint(spec) && sizes !== undefined) return openEndpointSide(spec, sizes, sideOptions);
-    if (isRknnSide(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
+    if (isRknnPath(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
       return openNpuSide(spec, other, sideOptions);
     }
     return openFileSide(spec, modelPath(spec, other, options.model), sideOptions);
@@ -160,6 +160,29 @@ export function weightFailure({ file, model, weights }: EmulatedFile): string | 
     `${file} does not have the weights of the model: ${layer}.${parameter} ${where} ` +
     `(${differing} of ${elements} differ${more})`
   );
+}
+
+/** Everything that keeps a file from being proven to be the policy; one sentence each. */
+export function fileFailures(emulated: EmulatedFile, target: string): string[] {
+  const { file, platforms, contradictions, record, weights } = emulated;
+  const cells = weights.unproven.join(", ");
+  return [
+    ...(platforms.includes(target)
+      ? []
+      : [
+          `${file} is for ${platforms.join(", ")}, need ${target}: convert it again, ` +
+            `or --target ${platforms[0]}`,
+        ]),
+    ...record.failures,
+    ...contradictions.map((one) => `${file} is not ${emulated.model}: ${one}`),
+    weightFailure(emulated) ?? [],
+    ...(cells === "" || record.stands
+      ? []
+      : [
+          `${file} is not proven: the weights of ${cells} cannot be compared, and no record ` +
+            "beside it says that the simulator passed it; convert the model again",
+        ]),
+  ].flat();
 }
 
 /** What `--json` says of a comparison, errors per sample left out. */

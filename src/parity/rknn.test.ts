@@ -3,7 +3,7 @@
  */
 
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
@@ -11,7 +11,13 @@ import { exportDemoPolicy, failed, OBS_STATS, run, runJson } from "../cli/progra
 import { encodeOnnx } from "../formats/onnx.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { readGoldenActions } from "../policy/policy_fixture.ts";
-import { nextFloat16, readRknnModel, RKNN_FIXTURES, withChange } from "../runtime/rknn_fixture.ts";
+import {
+  nextFloat16,
+  readRknnModel,
+  RKNN_FIXTURES,
+  withActivation,
+  withChange,
+} from "../runtime/rknn_fixture.ts";
 import { compareSides } from "./compare_sides.ts";
 
 setDefaultTimeout(60_000);
@@ -52,11 +58,12 @@ describe("parity of a .rknn", () => {
       },
     });
     const { stdout } = await run(["parity", rknn, onnx, "--samples", "3"]);
-    expect(stdout.split("\n").slice(3, 7)).toEqual([
+    expect(stdout.split("\n").slice(3, 8)).toEqual([
       "",
-      `from ${rknn}: weights (float16 ×3); biases; which layers are int8 and which float16`,
+      `from ${rknn}, for rk3588: weights (float16 ×3); biases; which layers are int8 and which float16`,
       expect.stringMatching(/^assumed: the activation "Elu" is computed exactly; /),
       `its 2312 weights and biases are those of ${onnx}: ok`,
+      `its operators are those of ${onnx}: ok`,
     ]);
   });
 
@@ -129,6 +136,63 @@ describe("parity of a .rknn", () => {
       },
       "CHECK_FAILED",
     ]);
+  });
+});
+
+describe("parity of a .rknn with its surroundings", () => {
+  const write = (name: string, bytes: Uint8Array | string): string => {
+    const path = join(directory, name);
+    writeFileSync(path, bytes);
+    return path;
+  };
+  const failureOf = async (...args: string[]): Promise<[number, string]> => {
+    const { status, stderr } = await run(["parity", ...args, "--samples", "8"]);
+    return [status, stderr];
+  };
+
+  test("fails for an ONNX of the same weights and another activation", async () => {
+    const model = withActivation(await readRknnModel("small"), "Elu", "Relu");
+    const path = write("relu.onnx", encodeOnnx(model));
+    const { status, json } = await runJson(["parity", path, rknn, "--samples", "8"]);
+    expect({ status, json }).toMatchObject({
+      status: 1,
+      json: {
+        pass: false,
+        files: [
+          {
+            weights: { holds: true },
+            contradictions: [
+              "the file computes Elu after actor.0, the model Relu",
+              "the file computes Elu after actor.2, the model Relu",
+            ],
+          },
+        ],
+      },
+    });
+  });
+
+  test("fails for a file of another platform, unless that is the target", async () => {
+    const other = Buffer.from(readFileSync(rknn));
+    const name = '"rk3588"';
+    for (let at = other.indexOf(name); at >= 0; at = other.indexOf(name, at + 1)) {
+      other.write('"rk3576"', at);
+    }
+    const path = write("rk3576.rknn", other);
+    expect(await failureOf(onnx, path)).toEqual([
+      1,
+      expect.stringContaining(
+        `failed: ${path} is for rk3576, need rk3588: convert it again, or --target rk3576`,
+      ),
+    ]);
+    expect((await failureOf(onnx, path, "--target", "rk3576"))[0]).toBe(0);
+  });
+
+  test("refuses a broken record with the way out", async () => {
+    const path = write("recorded.rknn", readFileSync(rknn));
+    write("recorded.rknn.json", "{}");
+    const [status, stderr] = await failureOf(onnx, path);
+    expect(status).toBe(4);
+    expect(stderr).toMatch(/recorded\.rknn\.json": .*; delete it or convert again/);
   });
 });
 

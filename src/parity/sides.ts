@@ -16,7 +16,10 @@ import { readObservations } from "../dataset/observations.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
+import { readRknnLayers } from "../runtime/rknn_layers.ts";
+import { compareOperators } from "../runtime/rknn_operators.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import { fitRecord, type RecordFit } from "./record.ts";
 import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
@@ -28,6 +31,11 @@ export interface EmulatedFile {
   /** The ONNX whose weights were looked for in the file. */
   readonly model: string;
   readonly weights: WeightProof;
+  /** What the file computes otherwise than the model; one sentence each. */
+  readonly contradictions: readonly string[];
+  readonly platforms: readonly string[];
+  /** The record beside it, if there is one. */
+  readonly record: RecordFit;
   readonly fromFile: readonly string[];
   readonly assumed: readonly string[];
 }
@@ -90,25 +98,25 @@ function recordedFile(spec: string): string | undefined {
 /** `policy.rknn`, and what convert refused: `policy.rknn.rejected`. */
 const RKNN_NAME = /\.rknn(?:\.rejected)?$/i;
 
-export const isRknnSide = (spec: string): boolean => RKNN_NAME.test(spec);
+export const isRknnPath = (spec: string): boolean => RKNN_NAME.test(spec);
 
 /** Does a side need a model that neither of them names? */
 export function needsModel(a: string, b: string): boolean {
-  const isNamed = [a, b].some((one) => !isBackendName(one) && !isEndpoint(one) && !isRknnSide(one));
+  const isNamed = [a, b].some((one) => !isBackendName(one) && !isEndpoint(one) && !isRknnPath(one));
   return takesModel(a, b) && !isNamed;
 }
 
 /** Does a side run a model that it does not name itself? */
 export function takesModel(a: string, b: string): boolean {
-  return [a, b].some((one) => isBackendName(one) || isRknnSide(one));
+  return [a, b].some((one) => isBackendName(one) || isRknnPath(one));
 }
 
 /** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
 export function modelPath(side: string, otherSide: string, model: string | undefined): string {
   const [spec = "", other = ""] = [side, otherSide].map((one) => recordedOr(one));
-  if (!isBackendName(spec) && !isRknnSide(spec)) return spec;
+  if (!isBackendName(spec) && !isRknnPath(spec)) return spec;
   const named = namedModel(spec, other, model);
-  if (named === undefined && isRknnSide(spec)) {
+  if (named === undefined && isRknnPath(spec)) {
     throw new Lite3Error(
       "USAGE",
       `Cannot emulate ${quote(spec)}: its network is not known, ` +
@@ -126,9 +134,9 @@ export function modelPath(side: string, otherSide: string, model: string | undef
 
 /** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
 function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
-  const isModel = ![isBackendName, isEndpoint, isRknnSide].some((isOther) => isOther(other));
+  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
   const beside = [spec, other]
-    .filter(isRknnSide)
+    .filter(isRknnPath)
     .map((path) => path.replace(RKNN_NAME, ".onnx"))
     .find((path) => existsSync(path));
   return model ?? (isModel ? other : undefined) ?? beside;
@@ -156,7 +164,7 @@ export async function openFileSide(
     const backend = await openRecorded(recordedFile(spec), file, normalizer);
     return sideOf(`${spec} (${path})`, backend, normalizer);
   }
-  if (isRknnSide(spec)) return openRknnSide(spec, file, options);
+  if (isRknnPath(spec)) return openRknnSide(spec, file, options);
   const normalizer = await normalizerFor(file, observationSize, options);
   const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
   const recipe =
@@ -188,16 +196,31 @@ export async function openNpuSide(
 /** A .rknn off the board: emulated with its own weights, which are held against its ONNX's. */
 async function openRknnSide(path: string, file: ModelFile, options: SideOptions): Promise<Side> {
   const bytes = readFile(path, LIMITS.modelBytes);
-  const { backend, fromFile, assumed, weights } = await describeSource(
+  const record = fitRecord({ path, bytes }, file);
+  const { layers, proof, backend, fromFile, assumed, weights } = await describeSource(
     "Cannot emulate",
     path,
-    async () => ({
-      weights: proveWeights(bytes, file.model),
-      ...(await openRknnEmulated(bytes, file.model)),
-    }),
+    async () => {
+      const layers = readRknnLayers(bytes);
+      return {
+        layers,
+        proof: compareOperators(layers, file.model),
+        weights: proveWeights(bytes, file.model),
+        ...(await openRknnEmulated(bytes, file.model)),
+      };
+    },
   );
   const normalizer = await normalizerFor(file, backend.observationSize, options);
-  const emulatedFile = { file: path, model: file.path, weights, fromFile, assumed };
+  const emulatedFile = {
+    file: path,
+    model: file.path,
+    weights,
+    contradictions: proof.contradictions,
+    platforms: layers.graph.file.document.target_platform,
+    record,
+    fromFile,
+    assumed: [...assumed, ...proof.assumed],
+  };
   return { ...sideOf(`${path} (emulated)`, backend, normalizer), emulatedFile };
 }
 

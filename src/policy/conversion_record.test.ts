@@ -104,7 +104,7 @@ describe("readRecord()", () => {
       const { code, message } = await refusalOf(() => readRecord(rknn, digest("b")));
       return [code, message.replace(`Cannot read "${rknn}.json": `, "")];
     };
-    const need = "; need what lite3rl convert wrote";
+    const need = "; need what lite3rl convert wrote; delete it or convert again";
     expect([
       await broken("{"),
       await broken("{}"),
@@ -112,9 +112,24 @@ describe("readRecord()", () => {
       await broken(JSON.stringify({ ...RECORD, more: 1 })),
     ]).toEqual([
       ["MALFORMED", expect.stringContaining(need)],
-      ["MALFORMED", expect.stringMatching(/^lite3rl: .*; need what lite3rl convert wrote$/)],
-      ["MALFORMED", expect.stringMatching(/^seed: .*; need what lite3rl convert wrote$/)],
-      ["MALFORMED", expect.stringMatching(/^more: .*; need what lite3rl convert wrote$/)],
+      [
+        "MALFORMED",
+        expect.stringMatching(
+          /^lite3rl: .*; need what lite3rl convert wrote; delete it or convert again$/,
+        ),
+      ],
+      [
+        "MALFORMED",
+        expect.stringMatching(
+          /^seed: .*; need what lite3rl convert wrote; delete it or convert again$/,
+        ),
+      ],
+      [
+        "MALFORMED",
+        expect.stringMatching(
+          /^more: .*; need what lite3rl convert wrote; delete it or convert again$/,
+        ),
+      ],
     ]);
   });
 

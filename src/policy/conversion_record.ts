@@ -4,6 +4,7 @@
  * names the file by its digest, so that it never speaks for another one.
  */
 
+import { existsSync } from "node:fs";
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
@@ -96,11 +97,20 @@ export function encodeRecord(record: ConversionRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;
 }
 
+/** The record beside a `.rknn`, of whatever file it is; nothing where there is none. */
+export function readRecordBeside(rknn: string): ConversionRecord | undefined {
+  return existsSync(recordPath(rknn)) ? readAny(rknn) : undefined;
+}
+
+function readAny(rknn: string): ConversionRecord {
+  const path = recordPath(rknn);
+  return parseRecord(new TextDecoder().decode(readFile(path, LIMITS.rknnDocumentBytes)), path);
+}
+
 /** Reads the record of a `.rknn`; refuses one of another file by its digest. */
 export function readRecord(rknn: string, digest: string): ConversionRecord {
   const path = recordPath(rknn);
-  const text = new TextDecoder().decode(readFile(path, LIMITS.rknnDocumentBytes));
-  const record = parseRecord(text, path);
+  const record = readAny(rknn);
   if (record.rknn.sha256 === digest) return record;
   throw new Lite3Error(
     "CONFIG",
@@ -125,5 +135,5 @@ function parseRecord(text: string, path: string): ConversionRecord {
 const malformed = (path: string, why: string): Lite3Error =>
   new Lite3Error(
     "MALFORMED",
-    `Cannot read ${quote(path)}: ${why}; need what lite3rl convert wrote`,
+    `Cannot read ${quote(path)}: ${why}; need what lite3rl convert wrote; delete it or convert again`,
   );

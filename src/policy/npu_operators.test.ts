@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { makeNode, makeTensor } from "../formats/onnx.ts";
-import { npuPlacement } from "./npu_operators.ts";
+import { npuPlacement, npuProblems } from "./npu_operators.ts";
 
 test("npuPlacement() says where each kind of operator runs, a division by its divisor", () => {
   const node = [
@@ -20,5 +20,18 @@ test("npuPlacement() says where each kind of operator runs, a division by its di
     { operator: "Einsum", count: 1, runsOn: "unknown" },
     { operator: "Elu", count: 1, runsOn: "npu" },
     { operator: "Erf", count: 1, runsOn: "cpu" },
+  ]);
+});
+
+test("npuProblems() counts the tensors in another file, in one sentence", () => {
+  const outside = ["w", "b"].map((name) => ({
+    ...makeTensor(name, [1], Float32Array.of(1)),
+    dataLocation: 1,
+  }));
+  const problems = (initializer: typeof outside) => npuProblems({ graph: { initializer } });
+  const rest = "in another file, need all in one: onnx.save_model(onnx.load(…), …)";
+  expect([problems(outside), problems(outside.slice(0, 1))]).toEqual([
+    [`2 tensors are ${rest}`],
+    [`w is ${rest}`],
   ]);
 });

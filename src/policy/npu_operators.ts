@@ -10,6 +10,7 @@ import {
   type OnnxNode,
   type OnnxTensor,
   tensorFloats,
+  isExternal,
 } from "../formats/onnx.ts";
 import { plain, tally } from "../base/text.ts";
 
@@ -86,7 +87,16 @@ export function npuProblems(model: OnnxModel): string[] {
   if (Number(opset?.version ?? 0) > OPSET_MAX) {
     sentences.push(`opset ${opset?.version}: conversion takes at most ${OPSET_MAX}`);
   }
-  const weights = (graph.initializer ?? []).flatMap((tensor) => weightProblem(tensor) ?? []);
+  const tensors = graph.initializer ?? [];
+  const outside = tensors.filter(isExternal);
+  if (outside.length > 0) {
+    const [first] = outside.map(({ name = "" }) => plain(name, 60));
+    const which = outside.length === 1 ? `${first} is` : `${outside.length} tensors are`;
+    sentences.push(`${which} in another file, need all in one: onnx.save_model(onnx.load(…), …)`);
+  }
+  const weights = tensors.flatMap((tensor) =>
+    isExternal(tensor) ? [] : (weightProblem(tensor) ?? []),
+  );
   return [...sentences, ...weights];
 }
 

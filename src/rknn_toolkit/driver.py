@@ -147,7 +147,7 @@ def convert(job, stages):
     output = os.path.abspath(job["output"])
     stages.call("export", lambda: toolkit.export_rknn(output))
     if not os.path.isfile(output) or os.path.getsize(output) == 0:
-        raise Failure("write-failed", f"export wrote nothing to {output}")
+        raise Failure("wrote-nothing", f"nothing is in {os.path.basename(output)}")
     toolkit.release()
     return done
 

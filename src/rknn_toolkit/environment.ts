@@ -9,6 +9,7 @@ import { isAbsolute, join } from "node:path";
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
+import { findAbandoned } from "../base/owner.ts";
 import { LIMITS } from "../base/limits.ts";
 import { requireLock } from "./locks.ts";
 
@@ -88,6 +89,19 @@ export function requireToolkit(version?: string): InstalledToolkit {
     `Cannot find rknn-toolkit2${which}: ${there} installed in ${quote(toolkitRoot())}, ` +
       `need it for this: ${command}`,
   );
+}
+
+/** Environments that no install finished: of one that was killed, or without a mark. */
+export function unfinishedToolkits(): string[] {
+  const root = toolkitRoot();
+  if (!existsSync(root)) return [];
+  const whole = new Set(installedToolkits().map(({ home }) => home));
+  const isHome = (name: string): boolean => /^\d+\.\d+\.\d+-cp\d+$/.test(name);
+  const unmarked = readdirSync(root).filter((name) => isHome(name) && !whole.has(join(root, name)));
+  return [
+    ...findAbandoned(root, (name) => name.endsWith(".part")),
+    ...unmarked.map((name) => join(root, name)),
+  ];
 }
 
 /** A directory that is not whole, or of somebody else, is no toolkit. */

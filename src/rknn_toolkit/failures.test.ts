@@ -187,6 +187,13 @@ const ROWS: readonly Row[] = [
     spoil: (document) => void (document.output = "missing/model.rknn"),
   },
   {
+    case: "an export that leaves nothing",
+    failure: "wrote-nothing",
+    stage: "export",
+    words: "nothing is in null",
+    spoil: (document) => void (document.output = "/dev/null"),
+  },
+  {
     case: "float64 into the simulator",
     failure: "sim",
     stage: "simulate",
@@ -261,15 +268,21 @@ testWith("toolkit")("runDriver() ends the toolkit when it is told to", async () 
   expect(processesIn(directory)).toEqual([]);
 });
 
-testWith("toolkit")("runDriver() says so when somebody kills the toolkit", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "lite3rl-test-"));
-  const onStage = (stage: string): void => {
-    if (stage === "build") processesIn(directory).forEach((pid) => process.kill(pid, "SIGKILL"));
-  };
-  const found = await provoke(w8a8, hang, { directory, onStage });
-  expect([found.failure, found.status, found.stage]).toEqual(["signal", 6, "build"]);
-  expect(found.message).toContain("(SIGKILL)");
-});
+for (const [signal, failure] of [
+  ["SIGKILL", "killed"],
+  ["SIGSEGV", "crashed"],
+] as const) {
+  testWith("toolkit")(`runDriver() says ${failure} of a toolkit that ${signal} ends`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), "lite3rl-test-"));
+    const onStage = (stage: string): void => {
+      if (stage === "build") processesIn(directory).forEach((pid) => process.kill(pid, signal));
+    };
+    const found = await provoke(w8a8, hang, { directory, onStage });
+    expect([found.failure, found.status, found.stage]).toEqual([failure, 6, "build"]);
+    expect(found.message).toContain(`(${signal})`);
+    expect(found.message.includes("memory ran out")).toBe(signal === "SIGKILL");
+  });
+}
 
 test("TOOLKIT_FAILURES speaks in the grammar of errors", () => {
   for (const { sentence, cure } of Object.values(TOOLKIT_FAILURES)) {

@@ -93,6 +93,11 @@ export const TOOLKIT_FAILURES = {
     sentence: "the toolkit cannot write what it built",
     cure: "need room and permission in the directory for temporary files: TMPDIR",
   },
+  "wrote-nothing": {
+    code: "NATIVE",
+    sentence: "the toolkit said that it wrote the file, and did not",
+    cure: "its log may have the reason",
+  },
   rc: {
     code: "NATIVE",
     sentence: "a call of the toolkit failed without saying why",
@@ -118,10 +123,15 @@ export const TOOLKIT_FAILURES = {
     sentence: "the toolkit ended without a word",
     cure: "an option that it does not check, or a bug of its own; its log may have the reason",
   },
-  signal: {
+  killed: {
     code: "NATIVE",
     sentence: "the toolkit's process was killed",
     cure: "most often memory ran out: try again with more of it free",
+  },
+  crashed: {
+    code: "NATIVE",
+    sentence: "the toolkit's process crashed",
+    cure: "a bug of the toolkit; its log may have the reason, another version may do: --toolkit",
   },
   timeout: {
     code: "DEADLINE",

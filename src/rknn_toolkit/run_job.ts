@@ -13,12 +13,9 @@ import {
   constants,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
-  readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   statfsSync,
   writeFileSync,
 } from "node:fs";
@@ -26,6 +23,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import * as v from "valibot";
+import { makeTemporaryDirectory } from "../base/files.ts";
+import { ownerMark, removeAbandoned } from "../base/owner.ts";
 import { readNpy } from "../formats/npy.ts";
 import { toFloat32 } from "../formats/tensor.ts";
 import driver from "./driver.py" with { type: "text" };
@@ -73,8 +72,8 @@ export async function runToolkitJob(
   options: RunOptions,
 ): Promise<ToolkitResult> {
   const place = workPlace();
-  removeAbandoned(place);
-  const directory = mkdtempSync(join(place, `${JOB_PREFIX}${process.pid}-`));
+  removeAbandoned(place, (name) => name.startsWith(JOB_PREFIX));
+  const directory = makeTemporaryDirectory(place, `${JOB_PREFIX}${ownerMark()}-`);
   try {
     prepare(toolkit, directory, job);
     const { ok: _, ...result } = await runDriver(toolkit, directory, options);
@@ -88,23 +87,6 @@ export async function runToolkitJob(
 }
 
 const JOB_PREFIX = "lite3rl-toolkit-";
-/** No job is that old: its time-out is minutes. Another container's processes are not seen here. */
-const ABANDONED_MS = 86_400_000;
-
-/** What jobs have left whose process was killed, with the day that must have passed since. */
-function removeAbandoned(place: string): void {
-  const now = performance.timeOrigin + performance.now();
-  for (const name of readdirSync(place).filter((one) => one.startsWith(JOB_PREFIX))) {
-    const path = join(place, name);
-    const pid = name.slice(JOB_PREFIX.length).split("-")[0];
-    try {
-      if (existsSync(`/proc/${pid}`) || now - statSync(path).mtimeMs < ABANDONED_MS) continue;
-      rmSync(path, { recursive: true, force: true });
-    } catch {
-      // Somebody else's, or gone by now.
-    }
-  }
-}
 
 /** Room for a large model with all that the toolkit writes beside it. */
 const SHARED_MEMORY_BYTES = 1 << 30;
@@ -170,7 +152,7 @@ export async function runDriver(
     throw fail(isDataset ? "dataset-missing" : failure, `${message}: ${words}`);
   }
   if (ended === "timeout") throw fail("timeout", `after ${options.timeoutMs / 1000} s`);
-  if (signalCode !== null) throw fail("signal", signalCode);
+  if (signalCode !== null) throw fail(signalCode === "SIGKILL" ? "killed" : "crashed", signalCode);
   throw fail("native-exit", `exit status ${exitCode}: ${lastWords(log)}`);
 }
 

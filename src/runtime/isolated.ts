@@ -152,8 +152,8 @@ class Child implements Disposable {
     const output = process.env.RKNN_LOG_LEVEL === undefined ? this.#log : 2;
     this.#channel = new Channel(ours);
     try {
-      const command = [...(program ?? programCommand()), CHILD_VERB, "--no-config-file"];
-      this.#process = Bun.spawn(command, {
+      const own = [...(program ?? programCommand()), CHILD_VERB, "--no-config-file"];
+      this.#process = Bun.spawn(own, {
         stdio: ["ignore", output, output, theirs],
         env: { ...childEnvironment(), ...env, BUN_ENABLE_CRASH_REPORTING: "0" },
         // Ctrl-C is for the parent, which ends what it has begun.

@@ -230,7 +230,7 @@ function foldBefore(graph: EditedGraph, product: Product): boolean {
   const { node, weight, inputs } = product;
   const before = graph.producer(node.input?.[0]);
   if (before?.opType !== "Div" && before?.opType !== "Mul") return false;
-  if (graph.onlyUser(before.output?.[0] ?? "") !== node) return false;
+  if (graph.onlyUser(before.output?.[0] ?? "") !== node || isGelu(graph, before)) return false;
   const operands = readOperands(graph, before, inputs);
   if (operands === undefined) return false;
   const { value, row } = operands;
@@ -240,6 +240,15 @@ function foldBefore(graph: EditedGraph, product: Product): boolean {
     return isDivision ? w / factor : w * factor;
   });
   return replaceProduct(graph, [before, node], product, { ...product, weight: folded }, value);
+}
+
+/** The half of x · (1 + erf(x / √2)) / 2: the toolkit takes it into an operator of its own. */
+function isGelu(graph: EditedGraph, half: OnnxNode): boolean {
+  const behind = (nodes: readonly OnnxNode[]): OnnxNode[] =>
+    nodes.flatMap(({ input = [] }) => input.flatMap((name) => graph.producer(name) ?? []));
+  const isOf = (opType: string) => (node: OnnxNode) => node.opType === opType;
+  const products = behind([half]).filter(isOf("Mul"));
+  return behind(behind(products).filter(isOf("Add"))).some(isOf("Erf"));
 }
 
 /** `Gemm → · c`, `/ c`, `+ c`, `− c`. */

@@ -9,6 +9,7 @@ import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
+import { contentKind } from "../formats/content_kind.ts";
 import { decodeOnnx, type OnnxModel } from "../formats/onnx.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import {
@@ -37,6 +38,10 @@ export async function readModel(path: string): Promise<ModelFile> {
     throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${advice}`);
   }
   const bytes = readFile(path, LIMITS.modelBytes);
+  const kind = contentKind(bytes);
+  if (kind !== undefined) {
+    throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${CONTENT_ADVICE[kind]}`);
+  }
   return describeSource("Cannot read model", path, () => {
     const model = decodeOnnx(bytes);
     return { path, bytes, model, metadata: decodeMetadata(model) };
@@ -48,6 +53,12 @@ const ADVICE: Readonly<Record<string, string>> = {
   ".pth": "it is a checkpoint, turn it into ONNX first: lite3rl export",
   ".rknn": "here an ONNX model is needed, name the .onnx that it was converted from",
 };
+
+const CONTENT_ADVICE = {
+  rknn: "it is a .rknn, need the .onnx that it was converted from",
+  npy: "it is an array (.npy), need an .onnx model",
+  zip: "it is a zip, as checkpoints and .npz are, need an .onnx model: lite3rl inspect says more",
+} as const;
 
 /** Opens a model with the CPU reference, or with the emulation of a recipe. */
 export function openModel(file: ModelFile, backend: "onnx" | EmulationRecipe): Promise<Backend> {

@@ -7,7 +7,7 @@
  */
 
 import { present } from "../base/assert.ts";
-import { Lite3Error, quote } from "../base/errors.ts";
+import { FormatError, quote } from "../base/errors.ts";
 import { plural, tally, tallyText } from "../base/text.ts";
 import { makeTensor, type OnnxModel, type OnnxTensor } from "../formats/onnx.ts";
 import type { AffineQuantization, RknnGraph, RknnGraphTensor } from "../formats/rknn_graph.ts";
@@ -37,10 +37,10 @@ export async function openRknnEmulated(rknn: Uint8Array, model: OnnxModel): Prom
   const missing = layers.filter((layer) => !matched.has(layer));
   if (layers.length === 0 || missing.length > 0) {
     const names = missing.map(({ name, outputs, inputs }) => `${name} [${outputs}, ${inputs}]`);
-    throw new Lite3Error(
-      "CHECK_FAILED",
-      `Cannot emulate the file: it has no layer for ${names.join(", ") || "any weights"}, ` +
+    throw new FormatError(
+      `it has no layer for ${names.join(", ") || "any weights"}, ` +
         `but ${plural(fileLayers.length, "layer")} of other shapes`,
+      "CHECK_FAILED",
     );
   }
   const pairs = layers.map((layer) => [layer, present(matched.get(layer))] as const);

@@ -77,6 +77,22 @@ export function withChange(
   return { ...model, graph: { ...model.graph, initializer } };
 }
 
+/** The model with another operator in the place of its activations, or of the one at `index`. */
+export function withActivation(
+  model: OnnxModel,
+  from: string,
+  to: string,
+  index?: number,
+): OnnxModel {
+  let seen = 0;
+  const node = (model.graph.node ?? []).map((one) =>
+    one.opType === from && (index === undefined || seen++ === index)
+      ? { ...one, opType: to, attribute: [] }
+      : one,
+  );
+  return { ...model, graph: { ...model.graph, node } };
+}
+
 /** The next float16 above. */
 export function nextFloat16(value: number): number {
   const bits = new Uint16Array(Float16Array.of(value).buffer);

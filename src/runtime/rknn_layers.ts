@@ -19,6 +19,7 @@ import {
 } from "../formats/rknn_weights.ts";
 import { present } from "../base/assert.ts";
 import type { NpuLayer } from "./npu_form.ts";
+import { joinTiles } from "./rknn_tiles.ts";
 
 export interface RknnLayer {
   readonly operator: RknnOperator;
@@ -35,11 +36,12 @@ export interface RknnLayers {
 
 /** Reads every product of weights: operators `Conv` and `ConvElu`, `ConvRelu` … */
 export function readRknnLayers(bytes: Uint8Array): RknnLayers {
-  const graph = parseRknnGraph(bytes);
+  const { graph, tiled } = joinTiles(parseRknnGraph(bytes));
+  const joined = new Map(tiled.map(({ operator, matrix }) => [operator, matrix]));
   const layers = graph.operators.flatMap((operator) => {
     const [, weight, bias] = operator.inputs;
     if (!operator.type.startsWith("Conv") || weight === undefined) return [];
-    const matrix = decodeMatrix(weight);
+    const matrix = joined.get(operator) ?? decodeMatrix(weight);
     return { operator, name: weight.name, matrix, bias: readBias(bias, matrix) };
   });
   return { graph, layers };

@@ -135,6 +135,7 @@ describe("proveWeights()", () => {
         differing: one.elements,
         maxError: Infinity,
       })),
+      unproven: [],
     });
   });
 

@@ -18,6 +18,7 @@ import {
 import { npuForm, type NpuLayer } from "./npu_form.ts";
 import {
   findConstant,
+  isRecurrent,
   type ModelConstant,
   modelConstants,
   type RknnConstant,
@@ -45,8 +46,11 @@ export interface ParameterProof {
 }
 
 export interface WeightProof {
+  /** All that is compared is the model's; what is not stands in `unproven`. */
   readonly holds: boolean;
   readonly layers: readonly ParameterProof[];
+  /** Recurrent cells, whose weights the file holds in an order that is not known. */
+  readonly unproven: readonly string[];
 }
 
 /** Throws FormatError for a file that cannot be read. */
@@ -56,10 +60,17 @@ export function proveWeights(rknn: Uint8Array, model: OnnxModel): WeightProof {
   const matched = matchLayers(file.layers, layers);
   const proofs = [
     ...layers.flatMap((layer) => proveLayer(layer, matched.get(layer))),
-    ...modelConstants(form, layers).map((one) => proveConstant(one, findConstant(file.graph, one))),
+    ...modelConstants(form, layers)
+      .filter((one) => !one.isRecurrent)
+      .map((one) => proveConstant(one, findConstant(file.graph, one))),
   ];
   const holds = layers.length > 0 && proofs.every(({ differing }) => differing === 0);
-  return { holds, layers: proofs };
+  return { holds, layers: proofs, unproven: recurrentCells(model) };
+}
+
+/** Operators whose weights are not compared. */
+export function recurrentCells({ graph }: OnnxModel): string[] {
+  return (graph.node ?? []).filter(isRecurrent).map(({ opType = "", name = "" }) => name || opType);
 }
 
 function proveConstant(model: ModelConstant, file: RknnConstant | undefined): ParameterProof {

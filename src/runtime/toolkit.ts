@@ -17,6 +17,8 @@ import { policyShape } from "./policy_shape.ts";
 export interface ToolkitRecipe extends Pick<ToolkitJob, "target" | "quantization"> {
   /** Of one build with its rows (default: five minutes). */
   readonly timeoutMs?: number;
+  /** Sees the bytes of every build, and may refuse them. */
+  readonly onBuilt?: (rknn: Uint8Array) => void;
 }
 
 const TIMEOUT_MS = 300_000;
@@ -39,7 +41,7 @@ export function openToolkit(
     const found = "it is recurrent, the toolkit's simulator would build it anew for every step";
     throw new FormatError(`${found}; compare it with backend emulated`, "UNSUPPORTED");
   }
-  const { timeoutMs = TIMEOUT_MS, ...build } = recipe;
+  const { timeoutMs = TIMEOUT_MS, onBuilt, ...build } = recipe;
   let open = true;
   return {
     name: "toolkit",
@@ -58,7 +60,8 @@ export function openToolkit(
       const io = { input: input.name, output: output.name, state: [] };
       const samples = { observations: observation, rows, ...io };
       const job = { model: bytes, ...build, samples };
-      const { simulated } = await runToolkitJob(toolkit, job, { timeoutMs });
+      const { simulated, rknn } = await runToolkitJob(toolkit, job, { timeoutMs });
+      onBuilt?.(rknn);
       assert(simulated?.length === action.length, "the simulator's answer");
       action.set(simulated);
     },

@@ -330,11 +330,13 @@ describe("serve: the model", () => {
           "need a policy: one float observation [1, N] in, one float action [1, A] out",
       ),
     );
-    expect(notOnnx).toEqual({
-      status: 4,
-      stdout: "",
-      stderr: expect.stringMatching(/^error: Cannot read model ".*obs_stats\.npz": .*\n$/),
-    });
+    expect(notOnnx).toEqual(
+      failed(
+        5,
+        `Cannot run "${OBS_STATS}": it is a zip, as checkpoints and .npz are, ` +
+          "need an .onnx model: lite3rl inspect says more",
+      ),
+    );
     expect(checkpoint).toEqual(
       failed(
         5,

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { testWith } from "../../scripts/dev/test_tools.ts";
+import { ownerMark } from "../base/owner.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, failed, run, runJson } from "../cli/program_fixture.ts";
 import { regressions, type VersionBuild } from "./compare_versions.ts";
@@ -54,6 +56,7 @@ test("toolkit status says what can be installed, and for what there are no wheel
   expect(json).toEqual({
     root: join(nowhere.env.XDG_CACHE_HOME, "lite3rl", "toolkit"),
     installed: [],
+    unfinished: [],
     locks: [
       { toolkit: "2.5.0", environments: both, missing: [] },
       { toolkit: "2.3.2", environments: both, missing: [] },
@@ -64,6 +67,31 @@ test("toolkit status says what can be installed, and for what there are no wheel
       },
     ],
   });
+});
+
+test("toolkit status names what no install finished, and toolkit remove removes it", async () => {
+  const env = { XDG_CACHE_HOME: join(directory, "abandoned") };
+  const root = join(env.XDG_CACHE_HOME, "lite3rl", "toolkit");
+  // No process began at tick 1 but the first; the mark's first word is this machine's.
+  const gone = ownerMark().replace(/\d+-\d+$/, "4194304-1");
+  const left = [`2.5.0-cp311.${gone}.part`, "2.5.0-cp310"].map((name) => join(root, name));
+  const alive = join(root, `2.5.0-cp311.${ownerMark()}.part`);
+  for (const home of [...left, alive]) mkdirSync(home, { recursive: true });
+  const { json } = await runJson(["toolkit", "status"], { env });
+  expect(json).toMatchObject({ installed: [], unfinished: left });
+  const removed = await runJson(["toolkit", "remove"], { env });
+  expect(removed.json).toEqual({ removed: [], unfinished: left });
+  expect([...left, alive].map((home) => existsSync(home))).toEqual([false, false, true]);
+});
+
+test("toolkit download says that its directory is a file", async () => {
+  const file = join(import.meta.dir, "command.ts");
+  const { status, stderr } = await run(["toolkit", "download", file]);
+  expect([status, stderr]).toEqual([
+    6,
+    `error: Cannot make a directory in "${file}": there is a file in its place; ` +
+      "name a directory that can be written\n",
+  ]);
 });
 
 test("regressions() names what the new version no longer passes", () => {
@@ -86,7 +114,7 @@ test("regressions() names what the new version no longer passes", () => {
 });
 
 testWith("toolkit")("toolkit compare builds with both and holds each against ONNX", async () => {
-  const model = await exportDemoPolicy(directory, "policy.onnx", []);
+  const model = await exportDemoPolicy(directory, "policy.onnx", ["--dynamic-batch"]);
   const dataset = join(directory, "set.npy");
   await run(["collect", "--policy", "random", "--samples", "64", "--output", dataset, "--quiet"]);
   const words = ["toolkit", "compare", "2.5.0", "2.5.0", model, "--dataset", dataset];

@@ -22,6 +22,7 @@ import {
   type InstalledToolkit,
   installedToolkits,
   toolkitRoot,
+  unfinishedToolkits,
 } from "../rknn_toolkit/environment.ts";
 import { DEFAULT_TOOLKIT, TOOLKIT_LOCKS } from "../rknn_toolkit/locks.ts";
 import { compareVersions, regressions, type VersionBuild } from "./compare_versions.ts";
@@ -193,7 +194,7 @@ async function download(
 }
 
 async function status(): Promise<CommandResult> {
-  const installed = installedToolkits();
+  const [installed, unfinished] = [installedToolkits(), unfinishedToolkits()];
   const rows = installed.map(({ version, pythonVersion, bytes, selfTest, home }) => [
     version,
     pythonVersion,
@@ -216,11 +217,12 @@ async function status(): Promise<CommandResult> {
     pythonsOf("aarch64", environments),
   ]);
   return {
-    json: { root: toolkitRoot(), installed, locks },
+    json: { root: toolkitRoot(), installed, unfinished, locks },
     text: [
       installed.length === 0
         ? `no rknn-toolkit2 is installed in ${toolkitRoot()}\n$ lite3rl toolkit install`
         : table(["installed", "Python", "size", "self-test MAE fp16 / w8a8", "place"], rows),
+      ...unfinished.map((home) => `unfinished: ${home}: lite3rl toolkit remove`),
       "",
       table(["can be installed", "Python, x86_64", "Python, aarch64"], can),
     ].join("\n"),
@@ -237,7 +239,10 @@ async function remove(_: readonly string[], { toolkit }: ToolkitFlags): Promise<
       `Cannot remove rknn-toolkit2 ${quote(toolkit)}: it is not installed, there is ${there}`,
     );
   }
-  for (const { home } of chosen) rmSync(home, { recursive: true });
+  const unfinished = toolkit === undefined ? unfinishedToolkits() : [];
+  for (const home of [...chosen.map((one) => one.home), ...unfinished]) {
+    rmSync(home, { recursive: true, force: true });
+  }
   const removed = chosen.map(({ version, pythonVersion, home }) => ({
     version,
     pythonVersion,
@@ -246,7 +251,11 @@ async function remove(_: readonly string[], { toolkit }: ToolkitFlags): Promise<
   const lines = removed.map(
     ({ version, pythonVersion }) => `removed rknn-toolkit2 ${version} for Python ${pythonVersion}`,
   );
-  return { json: { removed }, text: lines.join("\n") || "no rknn-toolkit2 is installed" };
+  lines.push(...unfinished.map((home) => `removed what an install left: ${home}`));
+  return {
+    json: { removed, unfinished },
+    text: lines.join("\n") || "no rknn-toolkit2 is installed",
+  };
 }
 
 async function compare(

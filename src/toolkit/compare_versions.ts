@@ -6,18 +6,19 @@
 import { Lite3Error } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
 import { compareActions } from "../compare/statistics.ts";
-import {
-  generateObservations,
-  type Observations,
-  readObservations,
-} from "../dataset/observations.ts";
+import { type HeldOut, holdOut } from "../dataset/hold_out.ts";
+import { generateObservations, readObservations } from "../dataset/observations.ts";
+import { encodeOnnx } from "../formats/onnx.ts";
+import { outputNames } from "../policy/contract.ts";
+import { fixBatch } from "../policy/fixed_batch.ts";
 import { type InstalledToolkit, requireToolkit } from "../rknn_toolkit/environment.ts";
 import { ToolkitFailure } from "../rknn_toolkit/failures.ts";
 import type { Quantization } from "../rknn_toolkit/job.ts";
 import { runToolkitJob } from "../rknn_toolkit/run_job.ts";
-import { chooseNormalizer, readModel } from "../runtime/open.ts";
+import { chooseNormalizer, type ModelFile, readModel } from "../runtime/open.ts";
 import { openOnnx } from "../runtime/onnx.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
+import { runRows } from "../runtime/run_rows.ts";
 
 export interface VersionsOptions {
   readonly versions: readonly [string, string];
@@ -51,7 +52,8 @@ const TIMEOUT_MS = 300_000;
 export async function compareVersions(options: VersionsOptions): Promise<VersionBuild[]> {
   const toolkits = options.versions.map((version) => requireToolkit(version));
   const file = await readModel(options.model);
-  const { bytes, model } = file;
+  const model = fixBatch(file.model);
+  const bytes = encodeOnnx(model);
   const shape = policyShape(model);
   if (shape.state.length > 0) {
     throw new Lite3Error(
@@ -59,20 +61,12 @@ export async function compareVersions(options: VersionsOptions): Promise<Version
       "Cannot compare versions on a recurrent policy: need one without state",
     );
   }
-  const samples =
-    options.dataset === undefined
-      ? generateObservations(ROWS, shape.observationSize, 0, undefined)
-      : await readObservations(options.dataset, shape.observationSize);
-  if (options.dataset !== undefined) {
-    const { observationSize } = shape;
-    (await chooseNormalizer(file, observationSize, options.obsStats))?.apply(samples.data);
-  }
-  const expected = new Float32Array(samples.rows * shape.actionSize);
+  const samples = await chooseSamples(file, shape.observationSize, options);
   using reference = await openOnnx(bytes, model);
-  await reference.infer(samples.data, expected, reference.createState(), samples.rows);
-  const names = Array.from({ length: shape.actionSize }, (_, i) => String(i));
+  const expected = await runRows(reference, samples.heldOut, samples.heldOutRows);
+  const names = outputNames(shape.actionSize);
   const width = [1, shape.observationSize];
-  const dataset = [{ name: shape.input.name, shape: width, data: samples.data }];
+  const dataset = [{ name: shape.input.name, shape: width, data: samples.calibration }];
   const int8 = { algorithm: "normal", method: "channel", dataset } as const;
   const builds: VersionBuild[] = [];
   for (const quantization of options.dataset === undefined ? [undefined] : [undefined, int8]) {
@@ -83,6 +77,21 @@ export async function compareVersions(options: VersionsOptions): Promise<Version
     }
   }
   return builds;
+}
+
+/** Rows that calibrate and others that judge, both as the network sees them. */
+async function chooseSamples(
+  file: ModelFile,
+  observationSize: number,
+  { dataset, obsStats }: VersionsOptions,
+): Promise<Pick<HeldOut, "calibration" | "heldOut" | "heldOutRows">> {
+  if (dataset === undefined) {
+    const { data, rows } = generateObservations(ROWS, observationSize, 0, undefined);
+    return { calibration: new Float32Array(0), heldOut: data, heldOutRows: rows };
+  }
+  const set = await readObservations(dataset, observationSize);
+  (await chooseNormalizer(file, observationSize, obsStats))?.apply(set.data);
+  return holdOut(set, 0, false);
 }
 
 /** Precisions that the old version passes and the new one does not. */
@@ -96,7 +105,7 @@ export function regressions(builds: readonly VersionBuild[], [old, now]: readonl
 
 interface Build extends VersionsOptions {
   readonly bytes: Uint8Array;
-  readonly samples: Observations;
+  readonly samples: Pick<HeldOut, "heldOut" | "heldOutRows">;
   readonly expected: Float32Array;
   readonly names: readonly string[];
   readonly quantization: Quantization | undefined;
@@ -107,7 +116,7 @@ interface Build extends VersionsOptions {
 async function build(toolkit: InstalledToolkit, job: Build): Promise<VersionBuild> {
   const precision = job.quantization === undefined ? "fp16" : "w8a8";
   const about = { version: toolkit.version, precision } as const;
-  const { data: observations, rows } = job.samples;
+  const { heldOut: observations, heldOutRows: rows } = job.samples;
   try {
     const { rknn, simulated, seconds } = await runToolkitJob(
       toolkit,

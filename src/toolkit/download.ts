@@ -3,8 +3,9 @@
  * Python and another architecture than this machine's.
  */
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { makeDirectory, makeTemporaryDirectory } from "../base/files.ts";
 import { environmentName, requireLock, requireWheels } from "../rknn_toolkit/locks.ts";
 import { makeEnvironment, runPip } from "./pip.ts";
 import { findPython } from "./python.ts";
@@ -32,8 +33,9 @@ export async function downloadWheels(options: DownloadOptions): Promise<Download
   const directory = resolve(options.directory);
   const missing = wheels.filter((wheel) => !existsSync(join(directory, wheel)));
   if (missing.length > 0) {
-    mkdirSync(directory, { recursive: true });
-    const part = mkdtempSync(join(directory, ".part-"));
+    const cure = "name a directory that can be written";
+    makeDirectory(directory, cure);
+    const part = makeTemporaryDirectory(directory, ".part-", cure);
     try {
       const run = {
         action: `download rknn-toolkit2 ${options.toolkit} for ${environment}`,

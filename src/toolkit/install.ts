@@ -3,18 +3,11 @@
  * in its place. What fails or is interrupted leaves nothing, and never harms one that works.
  */
 
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { sha256 } from "../base/files.ts";
+import { makeDirectory, sha256 } from "../base/files.ts";
+import { ownerMark, removeAbandoned } from "../base/owner.ts";
 import { notice } from "../base/log.ts";
 import { plural, shellWord } from "../base/text.ts";
 import {
@@ -60,9 +53,9 @@ export async function installToolkit(options: InstallOptions): Promise<InstallRe
   const wheelhouse = options.wheelhouse === undefined ? undefined : resolve(options.wheelhouse);
   if (wheelhouse !== undefined) checkWheelhouse(wheelhouse, wheels, options.toolkit);
   const home = toolkitHome(options.toolkit, python.version);
-  const part = `${home}.${process.pid}.part`;
-  removeAbandoned();
-  makeRoot();
+  const part = `${home}.${ownerMark()}.part`;
+  removeAbandoned(toolkitRoot(), (name) => name.endsWith(".part"));
+  makeDirectory(toolkitRoot(), "name another cache with XDG_CACHE_HOME");
   try {
     const run = {
       action: `install rknn-toolkit2 ${options.toolkit}`,
@@ -131,37 +124,20 @@ async function stillWorks(
   }
 }
 
-function makeRoot(): void {
-  try {
-    mkdirSync(toolkitRoot(), { recursive: true });
-  } catch (error) {
-    throw new Lite3Error(
-      "NATIVE",
-      `Cannot make ${quote(toolkitRoot())}: ${(error as Error).message}; ` +
-        "name another cache with XDG_CACHE_HOME",
-      { cause: error },
-    );
-  }
-}
-
-/** The old one is moved aside first: a directory with something in it cannot be renamed over. */
+/**
+ * The old one is moved aside first, since a directory with something in it cannot be renamed over,
+ * and back where the new one cannot take its place.
+ */
 function replace(part: string, home: string): void {
-  const old = `${home}.${process.pid}.old.part`;
+  const old = `${home}.${ownerMark()}.old.part`;
   if (existsSync(home)) renameSync(home, old);
-  renameSync(part, home);
-  rmSync(old, { recursive: true, force: true });
-}
-
-/** What an install that was killed has left behind. */
-function removeAbandoned(): void {
-  const root = toolkitRoot();
-  if (!existsSync(root)) return;
-  for (const name of readdirSync(root)) {
-    const pid = Number(/\.(\d+)(?:\.old)?\.part$/.exec(name)?.[1] ?? 0);
-    if (pid > 0 && !existsSync(`/proc/${pid}`)) {
-      rmSync(join(root, name), { recursive: true, force: true });
-    }
+  try {
+    renameSync(part, home);
+  } catch (error) {
+    if (existsSync(old) && !existsSync(home)) renameSync(old, home);
+    throw error;
   }
+  rmSync(old, { recursive: true, force: true });
 }
 
 function checkWheelhouse(directory: string, wheels: readonly string[], toolkit: string): void {

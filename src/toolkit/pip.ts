@@ -13,13 +13,22 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { Lite3Error } from "../base/errors.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
 import { progress } from "../cli/output.ts";
 import { requirementsText, type ToolkitLock } from "../rknn_toolkit/locks.ts";
 import { runGroup } from "../rknn_toolkit/process_group.ts";
 
 /** A slow line takes minutes for 250 MB of wheels; after this it is a hang. */
 const TIMEOUT_MS = 3_600_000;
+
+/** `python -m <name>` that ends with whoever asked for it: PR_SET_PDEATHSIG, SIGKILL. */
+const runModule = (python: string, name: string): string[] => [
+  python,
+  "-I",
+  "-c",
+  "import ctypes, runpy, sys; ctypes.CDLL(None).prctl(1, 9); " +
+    `sys.argv[0] = "${name}"; runpy.run_module("${name}", run_name="__main__", alter_sys=True)`,
+];
 
 export interface PipRun {
   /** Names the run in errors: `install rknn-toolkit2 2.5.0`. */
@@ -40,11 +49,10 @@ export async function runPip(python: string, words: readonly string[], run: PipR
     let collected = 0;
     const exact = ["--no-deps", "--require-hashes", "--only-binary=:all:", "-r", requirements];
     const quiet = ["--no-input", "--progress-bar=off", "--disable-pip-version-check"];
-    const command = [python, "-I", "-m", "pip", ...words, ...exact, ...quiet];
+    const command = [...runModule(python, "pip"), ...words, ...exact, ...quiet];
     await runOrThrow(command, scratch, run, (line) => {
       if (line.startsWith("Collecting ")) bar.update(++collected);
-    });
-    bar.finish();
+    }).finally(bar.finish);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -59,7 +67,7 @@ export async function makeEnvironment(
   mkdirSync(home, { recursive: true });
   const scratch = mkdtempSync(join(home, "scratch-"));
   try {
-    await runOrThrow([python, "-I", "-m", "venv", home], scratch, run, () => {});
+    await runOrThrow([...runModule(python, "venv"), home], scratch, run, () => {});
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -90,7 +98,7 @@ async function runOrThrow(
   }
 }
 
-/** pip's last line of error, which says what was not found or which hash is wrong. */
+/** pip's last line of error, which says what was not found; or the wheel of a wrong hash. */
 function reason(text: string): string {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   const errors = lines.filter((line) => line.startsWith("ERROR:"));
@@ -98,6 +106,10 @@ function reason(text: string): string {
   const unreachable = lines.find((line) => /Retrying .*after connection broken by/.test(line));
   const connection = /broken by '(\w+)/.exec(unreachable ?? "")?.[1];
   if (connection !== undefined) return `the package index cannot be reached (${connection})`;
-  const words = errors.find((line) => /HASH|hash/.test(line)) ?? errors.at(-1) ?? lines.at(-1);
+  const spoiled = /DO NOT MATCH THE HASHES[^]*? from \S*?([^\s/]+\.whl)/.exec(text)?.[1];
+  if (spoiled !== undefined) {
+    return `the wheel ${quote(spoiled)} has not the hash of the lock, it is damaged: get it again`;
+  }
+  const words = errors.at(-1) ?? lines.at(-1);
   return (words ?? "pip failed without a word").replace(/^ERROR: /, "").slice(0, 300);
 }

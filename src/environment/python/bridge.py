@@ -91,6 +91,7 @@ def main():
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     bridge = Bridge()
+    pid = os.getpid()
     while True:
         words, numbers = struct.unpack("<II", receive(channel, 8))
         request = json.loads(receive(channel, words).decode())
@@ -99,6 +100,8 @@ def main():
             reply, answer = bridge.answer(request, row)
         except BaseException as error:  # whatever the user's program throws is an answer
             reply, answer = {"failure": failure(error)}, ()
+        if os.getpid() != pid:
+            os._exit(0)  # a child that the program forked: only the original answers
         document = json.dumps(reply).encode()
         payload = array.array("f", answer).tobytes()
         channel.sendall(struct.pack("<II", len(document), len(payload)) + document + payload)
@@ -106,4 +109,7 @@ def main():
             os._exit(0)
 
 
-main()
+try:
+    main()
+except (ConnectionError, KeyboardInterrupt):
+    os._exit(0)  # lite3rl has gone: there is nobody to tell

@@ -76,8 +76,10 @@ class Environment:
         terminated = bool(single(terminated, "terminated"))
         if len(found) == 5:
             truncated = bool(single(found[3], "truncated"))
+            info = found[4]
         else:
-            info = found[3] if isinstance(found[3], dict) else {}
+            info = found[3]
+            info = info if isinstance(info, dict) else {}
             truncated = bool(info.get("TimeLimit.truncated", False))
             terminated = terminated and not truncated
         reward = float(single(reward, "reward"))
@@ -87,9 +89,33 @@ class Environment:
             "reward": reward,
             "terminated": terminated,
             "truncated": truncated,
+            "info": told(info),
         }
         what = "its step gave an observation that"
         return reply, vector(observation, self.observation_size, what)
+
+
+INFO = (
+    "timeS",
+    "position",
+    "velocity",
+    "attitude",
+    "yawRate",
+    "footContact",
+    "ending",
+)
+
+
+def told(info):
+    """What lite3rl knows of a step's `info`, as JSON has it; the rest is the user's own."""
+    if not isinstance(info, dict):
+        return {}
+    known = {name: plain(info[name]) for name in INFO if info.get(name) is not None}
+    try:
+        json.dumps(known, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise Refused("PROGRAM", "info of its step cannot be passed on: %s" % error)
+    return known
 
 
 def bounds(space, name):
