@@ -1,20 +1,14 @@
 /**
- * The nodes through which librknnrt reaches the NPU, in the order in which it looks, and whether
- * the service's user may open them.
- *
- * The order was seen with librknnrt 1.5.2: `/dev/rknpu` for reading and writing, then the DRM
- * cards 0 to 15 whose driver is named rknpu. It never opens the render nodes.
+ * The nodes through which librknnrt reaches the NPU, and whether the service's user may open them.
  */
 
 import { dirname } from "node:path";
 import { shellWord } from "../base/text.ts";
+import { CARDS, npuNodes, OWN_NODE } from "../runtime/npu_nodes.ts";
 import { describeAccess, groupName, mayOpen } from "./account.ts";
-import { hasDrivers, isDriverBound, NO_DRIVERS } from "./driver.ts";
-import { type FileStat, type Machine, namesLike, textOf, valueOf, whyUnknown } from "./machine.ts";
+import { hasDrivers, NO_DRIVERS } from "./driver.ts";
+import { type FileStat, filesOf, type Machine, valueOf, whyUnknown } from "./machine.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
-
-const OWN_NODE = "/dev/rknpu";
-const CARDS = "/dev/dri";
 
 interface DeviceNode {
   readonly path: string;
@@ -27,23 +21,10 @@ export function checkDevices(subject: Subject): Row[] {
 }
 
 function findNodes(machine: Machine): DeviceNode[] {
-  const cards = namesLike(machine, CARDS, /^card(\d|1[0-5])$/).filter(
-    (card) => driverOf(machine, card) === "rknpu",
-  );
-  return [OWN_NODE, ...cards.map((card) => `${CARDS}/${card}`)].flatMap((path) => {
+  return npuNodes(filesOf(machine)).flatMap((path) => {
     const stat = valueOf(machine.stat(path));
     return stat?.kind === "character" ? [{ path, stat }] : [];
   });
-}
-
-/**
- * The card's driver in small letters. Where the kernel's module comes from outside of it, the
- * card hangs from a device that names no driver; it is the NPU's if the NPU has a driver.
- */
-function driverOf(machine: Machine, card: string): string | undefined {
-  const uevent = textOf(machine, `/sys/class/drm/${card}/device/uevent`);
-  const named = /^DRIVER=(.+)$/m.exec(uevent ?? "")?.[1]?.toLowerCase();
-  return named ?? (uevent === "" && isDriverBound(machine) ? "rknpu" : undefined);
 }
 
 function checkNodes(machine: Machine, nodes: readonly DeviceNode[]): Row {

@@ -6,14 +6,14 @@
  * /sys/module, also where the driver is built in, and in debugfs for root alone.
  */
 
+import { boundDevices, NPU_DRIVER } from "../runtime/npu_nodes.ts";
 import { kernelRelease } from "./board.ts";
-import { type Machine, namesLike, textOf, valueOf, whyUnknown } from "./machine.ts";
+import { filesOf, type Machine, namesLike, textOf, valueOf, whyUnknown } from "./machine.ts";
 import { parseRelease } from "./release.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
 
 export const NPU_DEVICE = "fdab0000.npu";
 const DRIVERS = "/sys/bus/platform/drivers";
-const DRIVER = `${DRIVERS}/RKNPU`;
 const NODE_STATUS = "/proc/device-tree/npu@fdab0000/status";
 /** The driver of the mainline kernel (6.18 and later), which librknnrt does not know. */
 const MAINLINE_DRIVER = `${DRIVERS}/rocket`;
@@ -25,10 +25,6 @@ export function checkDriver({ machine }: Subject): Row[] {
   return [checkBound(machine), checkVersion(machine)];
 }
 
-/** Whether the vendor's driver has the NPU. */
-export const isDriverBound = (machine: Machine): boolean =>
-  namesLike(machine, DRIVER, /^[0-9a-f]+\.npu$/).length > 0;
-
 /** Why nothing is said of drivers and devices: a file system that no kernel is running on. */
 export const NO_DRIVERS = "there is no /sys of a running kernel";
 
@@ -38,11 +34,9 @@ export function hasDrivers(machine: Machine): boolean {
 }
 
 function checkBound(machine: Machine): Row {
-  if (isDriverBound(machine)) {
-    const devices = namesLike(machine, DRIVER, /^[0-9a-f]+\.npu$/);
-    return ok("driver", `rknpu has ${devices.join(", ")}`);
-  }
-  const unknown = hasDrivers(machine) ? whyUnknown(machine.names(DRIVER)) : NO_DRIVERS;
+  const devices = boundDevices(filesOf(machine));
+  if (devices.length > 0) return ok("driver", `rknpu has ${devices.join(", ")}`);
+  const unknown = hasDrivers(machine) ? whyUnknown(machine.names(NPU_DRIVER)) : NO_DRIVERS;
   if (unknown !== undefined) return notChecked("driver", unknown);
   const needed = "Rockchip's driver rknpu, bound to the NPU";
   if (namesLike(machine, MAINLINE_DRIVER, /\.npu$/).length > 0) {

@@ -4,6 +4,8 @@
  * Whatever cannot be read is an answer, not an error.
  */
 
+import type { MachineFiles } from "../runtime/npu_nodes.ts";
+
 export const MISSING = {
   absent: "there is none",
   denied: "no permission to read it",
@@ -59,6 +61,12 @@ export function textOf(machine: Machine, path: string): string | undefined {
 }
 
 export const decodeText = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+/** The machine as npu_nodes.ts reads it. */
+export const filesOf = (machine: Machine): MachineFiles => ({
+  names: (path) => valueOf(machine.names(path)) ?? [],
+  text: (path) => textOf(machine, path),
+});
 
 /** The number that a file of sysfs holds. */
 export function numberOf(machine: Machine, path: string): number | undefined {

@@ -55,6 +55,18 @@ describeWith("cc")("parity of a .rknn", () => {
     }
   });
 
+  test("passes where the NPU's process could not use lite3rl.yaml", async () => {
+    writeFileSync(join(directory, "lite3rl.yaml"), "serve: [\n");
+    const { status, stderr } = await run([...words(), "--no-config-file", "--quiet"], {
+      cwd: directory,
+      env: { ...env, LITE3RL_CONFIG_FILE: "absent.yaml" },
+    });
+    expect([status, stderr.split("\n").filter((line) => line.startsWith("error"))]).toEqual([
+      0,
+      [],
+    ]);
+  });
+
   test("ends with status 6 when the library crashes", async () => {
     const { status, stderr } = await run([...words(), "--quiet", "--io", "float"], {
       env: { ...env, LITE3RL_DOUBLE_CRASH_AT: "7" },

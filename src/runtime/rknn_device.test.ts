@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { deviceNodes, findDeviceFault, readSoc } from "./rknn_device.ts";
@@ -7,21 +7,21 @@ import { deviceNodes, findDeviceFault, readSoc } from "./rknn_device.ts";
 const directory = temporaryDirectory();
 let trees = 0;
 
-/** A machine's files; a value that begins with `→` is a link. */
+/** A machine's files. */
 function machine(files: Readonly<Record<string, string>>): string {
   const root = join(directory, String(trees++));
   mkdirSync(root);
   for (const [path, content] of Object.entries(files)) {
     const place = join(root, path);
     mkdirSync(dirname(place), { recursive: true });
-    if (content.startsWith("→")) symlinkSync(content.slice(1), place);
-    else writeFileSync(place, content);
+    writeFileSync(place, content);
   }
   return root;
 }
 
 const card = (number: number, driver: string) => ({
-  [`sys/class/drm/card${number}/device/driver`]: `→../../../../bus/platform/drivers/${driver}`,
+  [`dev/dri/card${number}`]: "",
+  [`sys/class/drm/card${number}/device/uevent`]: driver && `DRIVER=${driver}\n`,
 });
 
 describe("readSoc()", () => {
@@ -52,16 +52,26 @@ describe("deviceNodes()", () => {
     const root = machine({
       "dev/rknpu": "",
       ...card(0, "rockchip-drm"),
-      ...card(1, "RKNPU"),
-      "sys/class/drm/card1-HDMI-A-1/status": "connected",
+      ...card(10, "RKNPU"),
+      ...card(2, "RKNPU"),
+      ...card(16, "RKNPU"),
+      "dev/dri/renderD128": "",
     });
-    expect(deviceNodes(root)).toEqual(["/dev/rknpu", "/dev/dri/card1"]);
+    expect(deviceNodes(root)).toEqual(["/dev/rknpu", "/dev/dri/card2", "/dev/dri/card10"]);
+  });
+
+  test("takes a card that names no driver where the NPU has one", () => {
+    const bound = { "sys/bus/platform/drivers/RKNPU/fdab0000.npu": "" };
+    expect([
+      deviceNodes(machine({ ...card(1, ""), ...bound })),
+      deviceNodes(machine(card(1, ""))),
+    ]).toEqual([["/dev/dri/card1"], []]);
   });
 });
 
 describe("findDeviceFault()", () => {
   test("tells a missing driver from a missing permission", () => {
-    const withDriver = machine({ "dev/dri/card1": "", ...card(1, "RKNPU") });
+    const withDriver = machine(card(1, "RKNPU"));
     expect([
       findDeviceFault(machine(card(0, "vc4"))),
       findDeviceFault(withDriver, () => false),

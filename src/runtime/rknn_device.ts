@@ -3,15 +3,9 @@
  * device can be opened. It turns the library's one status for everything, -1, into a reason.
  */
 
-import {
-  accessSync,
-  constants,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-} from "node:fs";
-import { basename, join } from "node:path";
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { npuNodes } from "./npu_nodes.ts";
 
 /** NPU cores per SoC; others have one, and refuse a core mask. */
 const CORES: Readonly<Record<string, number>> = { rk3588: 3, rk3576: 2 };
@@ -32,23 +26,21 @@ export function readSoc(root = "/"): Soc {
   return { name, cores: CORES[name] ?? 1 };
 }
 
-/** The driver's nodes in the order in which the library looks for them. */
+/** The driver's nodes that are there, in the order in which the library looks for them. */
 export function deviceNodes(root = "/"): string[] {
-  const classes = join(root, "sys/class/drm");
-  const cards = existsSync(classes) ? readdirSync(classes).filter((n) => /^card\d+$/.test(n)) : [];
-  const inOrder = cards.sort((a, b) => Number(a.slice(4)) - Number(b.slice(4)));
-  const ofNpu = inOrder.filter((card) => /rknpu/i.test(driverOf(join(classes, card))));
-  return [
-    ...(existsSync(join(root, "dev/rknpu")) ? ["/dev/rknpu"] : []),
-    ...ofNpu.map((card) => `/dev/dri/${card}`),
-  ];
+  const files = {
+    names: (path: string) => attempt(() => readdirSync(join(root, path))) ?? [],
+    text: (path: string) => attempt(() => readFileSync(join(root, path), "utf8")),
+  };
+  return npuNodes(files).filter((node) => existsSync(join(root, node)));
 }
 
-function driverOf(card: string): string {
+/** Undefined for what is not there or not to be read. */
+function attempt<T>(read: () => T): T | undefined {
   try {
-    return basename(readlinkSync(join(card, "device/driver")));
+    return read();
   } catch {
-    return "";
+    return undefined;
   }
 }
 
