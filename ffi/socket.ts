@@ -19,7 +19,8 @@ const SOL_SOCKET = 1;
 const SO = { REUSEADDR: 2, ERROR: 4, PEERCRED: 17, PEERGROUPS: 59 } as const;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
-const BACKLOG = 128;
+/** Clients that wait while an engine takes another's place: as many as a service holds. */
+const BACKLOG = 1024;
 const POLL = { IN: 1, OUT: 4 } as const;
 /** limits.h: NGROUPS_MAX */
 const GROUPS_MAX = 65_536;
