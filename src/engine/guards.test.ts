@@ -150,7 +150,7 @@ describeWith("cc")("an NPU that fails", () => {
   });
 
   test("ends the engine after so many actions in a row that are not finite", async () => {
-    const { engine, peer } = await startDouble({ NAN: "%2" }, { nonFiniteMax: 2 });
+    const { engine, peer } = await startDouble({ NAN_AT: "%2" }, { nonFiniteMax: 2 });
     // One in two: never two in a row.
     for (let id = 0; id < 6; id++) peer.client.send(frame({ id }, observe(0)));
     const statuses: (number | undefined)[] = [];
@@ -158,12 +158,15 @@ describeWith("cc")("an NPU that fails", () => {
     expect(statuses).toEqual([0, 19, 0, 19, 0, 19]);
     expect(engine.snapshot.counters).toMatchObject({ nonFinite: 3, failed: 3, answered: 3 });
 
-    const { engine: other, peer: asking } = await startDouble({ NAN: "%1" }, { nonFiniteMax: 2 });
+    const { engine: other, peer: asking } = await startDouble(
+      { NAN_AT: "%1" },
+      { nonFiniteMax: 2 },
+    );
     for (let id = 0; id < 2; id++) asking.client.send(frame({ id }, observe(0)));
     const failed = await other.event("failed");
     expect(failed.code).toBe("NATIVE");
     expect(failed.message).toStartWith(
-      "Cannot go on: too many actions in a row were not finite, the last: Cannot act: action[",
+      "Cannot go on: too many actions in a row were not finite, the last: Cannot act: the NPU gave NaN",
     );
     expect((await other.end()).status).toBe(6);
   });
