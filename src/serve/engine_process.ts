@@ -3,7 +3,7 @@
  * writes, and what it has said. Whatever changes rings the supervisor's bell.
  */
 
-import { closeSync, readFileSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { MessageSocket, messagePair } from "../../ffi/message_socket.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { logEvent, type LogLevel } from "../base/log.ts";
@@ -25,14 +25,13 @@ export type EngineNotice = Extract<EngineEvent, { event: "warn" | "info" }>;
 
 export interface EngineEnd {
   readonly status: number | null;
-  readonly signal: NodeJS.Signals | null;
+  readonly signal: NodeJS.Signals | number | null;
 }
 
 /** What comes after an engine's exit in its pipes is read for at most so long. */
 const LAST_WORDS_MS = 200;
 /** Begins what Bun says of a crash. */
 const CRASH_REPORT = /^={20,}$/;
-const PAGE_SIZE_BYTES = 4096;
 
 export class EngineProcess implements Disposable {
   readonly open: OpenCommand;
@@ -46,6 +45,8 @@ export class EngineProcess implements Disposable {
   handed: number | undefined;
   failure: Extract<EngineEvent, { event: "failed" }> | undefined;
   end: EngineEnd | undefined;
+  /** Why it may not serve though it could. */
+  rejection: string | undefined;
   /** Why the supervisor ended it. */
   killedFor: DeathKind | undefined;
   readonly #bell: Bell;
@@ -99,17 +100,8 @@ export class EngineProcess implements Disposable {
     return readPage(this.#page);
   }
 
-  word(at: number): number {
-    return this.#page.words[at] as number;
-  }
-
-  get rssBytes(): number {
-    try {
-      return Number(readFileSync(`/proc/${this.pid}/statm`, "utf8").split(" ")[1]) * PAGE_SIZE_BYTES;
-    } catch {
-      return 0;
-    }
-  }
+  /** One word of its page, by WORD. */
+  readonly word = (at: number): number => this.#page.words[at] as number;
 
   /** Sends a command. One that cannot be sent goes to an engine that is ending, which shows. */
   tell(command: Command, fds: readonly number[] = []): void {
@@ -126,8 +118,14 @@ export class EngineProcess implements Disposable {
     this.#process.kill("SIGKILL");
   }
 
+  reject(why: string): void {
+    this.rejection = why;
+    this.kill(undefined);
+  }
+
   /** `was ended by SIGSEGV, its last line is "…"`: how it came to its end. */
   describeEnd(): string {
+    if (this.rejection !== undefined) return this.rejection;
     if (this.failure !== undefined) return `said: ${this.failure.message}`;
     const said = this.#lastLine === undefined ? "" : `, its last line is ${quote(this.#lastLine)}`;
     if (this.killedFor === "hang") {
