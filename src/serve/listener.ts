@@ -32,9 +32,8 @@ export function openListener(address: SocketAddress): Listener {
 
 function openUnixListener(address: SocketAddress & { kind: "unix" }): Listener {
   const { path } = address;
-  const locked = lock(`${path}.lock`, path);
+  const claim = claimSocketPath(address);
   try {
-    removeStale(address);
     const fd = listenOn(address);
     const ours = lstatSync(path).ino;
     return {
@@ -43,11 +42,26 @@ function openUnixListener(address: SocketAddress & { kind: "unix" }): Listener {
       [Symbol.dispose]() {
         closeSocket(fd);
         if (statOf(path)?.ino === ours) rmSync(path, { force: true });
-        locked[Symbol.dispose]();
+        claim[Symbol.dispose]();
       },
     };
   } catch (error) {
-    locked[Symbol.dispose]();
+    claim[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * Makes the path free to listen on, and keeps other starting services off it until disposed.
+ * Throws BUSY for a live socket, CONFIG for what is none.
+ */
+export function claimSocketPath(address: SocketAddress & { kind: "unix" }): Disposable {
+  const claim = lock(`${address.path}.lock`, address.path);
+  try {
+    removeStale(address);
+    return claim;
+  } catch (error) {
+    claim[Symbol.dispose]();
     throw error;
   }
 }

@@ -154,9 +154,10 @@ function addHistogram(
   help: string,
   views: readonly (readonly [labels: Record<string, string>, view: HistogramView])[],
 ): void {
-  const metric = new Histogram({ name: `lite3rl_${name}`, help, registers: [registry] });
-  const values = views.flatMap(([labels, view]) => histogramSamples(metric.name, labels, view));
-  const exported = { name: metric.name, help, type: "histogram", values, aggregator: "sum" };
+  const full = `lite3rl_${name}`;
+  const metric = new Histogram({ name: full, help, registers: [registry] });
+  const values = views.flatMap(([labels, view]) => histogramSamples(full, labels, view));
+  const exported = { name: full, help, type: "histogram", values, aggregator: "sum" };
   Object.assign(metric, { get: async () => exported, getForPromString: async () => exported });
 }
 
