@@ -1,43 +1,36 @@
 /**
- * What the service lets people and Prometheus see of itself. The HTTP server reads it at each
- * request and knows nothing of processes.
+ * What the service shows of itself: to HTTP, and in its last line.
  */
 
 import type { CounterName, EngineSnapshot } from "../service/page.ts";
 
+/** The service as others see it; knows nothing of processes. */
 export interface ServiceView {
-  /** Of lite3rl. */
+  /** Of the program. */
   readonly version: string;
-  /** When the service began, in ms since 1970. */
+  /** Unix time in ms. */
   readonly startedMs: number;
   snapshot(): ServiceSnapshot;
 }
 
 export interface ServiceSnapshot {
   readonly ready: boolean;
-  /** Why it is not ready. */
+  /** Why it is not. */
   readonly why?: string;
-  /** Undefined until the first model is open. */
   readonly model: ServedModel | undefined;
-  /** Of the engine that lives; undefined while there is none. */
+  /** Of the living engine. */
   readonly engine: EngineSnapshot | undefined;
-  /** Over all engines since the service began, the living one included. */
+  /** Over all engines that lived: they never fall. */
   readonly totals: Readonly<Record<CounterName, number>>;
-  readonly deaths: {
-    readonly crash: number;
-    readonly hang: number;
-    /** Too many actions that were not finite. */
-    readonly nonFinite: number;
-  };
-  /** Engines started in place of dead ones. */
+  readonly deaths: Readonly<Record<DeathKind, number>>;
+  /** Engines that took a dead one's place. */
   readonly restarts: number;
-  /** Models taken over without a gap. */
+  /** Engines that took a living one's place, with its connections. */
   readonly swaps: number;
   readonly engineRssBytes: number;
   readonly supervisorRssBytes: number;
-  /** The last 200, oldest first. */
+  /** The last ones, oldest first. */
   readonly events: readonly ServiceEvent[];
-  /** Empty where the model names none; `termNames` fills in. */
   readonly observationNames: readonly string[];
   readonly actionNames: readonly string[];
 }
@@ -45,16 +38,16 @@ export interface ServiceSnapshot {
 export interface ServedModel {
   readonly file: string;
   readonly sha256: string;
-  /** 1, 2, …: grows with each reload. */
   readonly generation: number;
   readonly backend: string;
-  /** The backend's arithmetic: npu, cpu, double, … */
   readonly evidence: string;
   readonly version?: string;
 }
 
+export type DeathKind = "crash" | "hang" | "nonFinite";
+
 export interface ServiceEvent {
-  /** ISO 8601. */
+  /** ISO 8601, UTC. */
   readonly at: string;
   readonly level: "info" | "warn" | "error";
   readonly name: string;
