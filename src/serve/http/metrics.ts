@@ -14,7 +14,7 @@ export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 const BUCKETS_JOINED = 4;
 
 /** Name without `lite3rl_` and `_total`, and what it counts. */
-const COUNTER_HELP: Readonly<Record<CounterName, readonly [name: string, help: string]>> = {
+export const COUNTER_HELP: Readonly<Record<CounterName, readonly [name: string, help: string]>> = {
   connections: ["connections", "Connections taken"],
   connectionsRefused: ["connections_refused", "Connections closed at once, over --max-clients"],
   credentialsRefused: ["credentials_refused", "Connections of users that are not allowed"],
