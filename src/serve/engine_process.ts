@@ -6,7 +6,7 @@
 import { closeSync } from "node:fs";
 import { MessageSocket, messagePair } from "../../ffi/message_socket.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { logEvent, type LogLevel } from "../base/log.ts";
+import { logEvent } from "../base/log.ts";
 import { programEnvironment } from "../base/program.ts";
 import {
   type Command,
@@ -32,6 +32,8 @@ export interface EngineEnd {
 const LAST_WORDS_MS = 200;
 /** Begins what Bun says of a crash. */
 const CRASH_REPORT = /^={20,}$/;
+/** When the library said it. */
+const CLOCK = / \[\d\d:\d\d:\d\d\.\d+\]/;
 
 export class EngineProcess implements Disposable {
   readonly open: OpenCommand;
@@ -148,7 +150,7 @@ export class EngineProcess implements Disposable {
     const { stdout, stderr, exited } = this.#process;
     const words = Promise.all([
       eachLine(stdout, (line) => this.#heard(line)),
-      eachLine(stderr, logLines(this.#remember)),
+      eachLine(stderr, libraryWords(this.#remember)),
     ]);
     await exited;
     await Promise.race([words, Bun.sleep(LAST_WORDS_MS)]);
@@ -194,32 +196,15 @@ async function eachLine(
   if (text.trim() !== "") heard(text);
 }
 
-/**
- * The engine's stderr: its own words are JSON and go on to the log; those of a library are
- * remembered, and shown to whoever asks the library for them.
- */
-function logLines(remember: (line: string) => void): (line: string) => void {
+/** The engine's stderr is its libraries': the last line is remembered, for when it dies of them. */
+function libraryWords(remember: (line: string) => void): (line: string) => void {
   const isShown = process.env.RKNN_LOG_LEVEL !== undefined;
   let isReport = false;
   return (line) => {
     isReport ||= CRASH_REPORT.test(line);
     if (isReport) return;
-    const words = parseLogLine(line);
-    if (words !== undefined) logEvent(words.level, words.event, words.message);
-    else {
-      remember(line.replace(/ \[\d\d:\d\d:\d\d\.\d+\]/, "").trim());
-      if (isShown) logEvent("info", "library", line);
-    }
+    remember(line.replace(CLOCK, "").trim());
+    // Who asks the library for its words wants to see them.
+    if (isShown) logEvent("info", "library", line);
   };
-}
-
-function parseLogLine(
-  line: string,
-): { level: LogLevel; event: string; message: string } | undefined {
-  if (!line.startsWith('{"time":')) return undefined;
-  try {
-    return JSON.parse(line) as { level: LogLevel; event: string; message: string };
-  } catch {
-    return undefined;
-  }
 }

@@ -39,9 +39,8 @@ function openUnixListener(
   access: SocketAccess | undefined,
 ): Listener {
   const { path } = address;
-  const locked = lock(`${path}.lock`, path);
+  const claim = claimSocketPath(address);
   try {
-    removeStale(address);
     const fd = listenOn(address, access);
     warnOfOpenDirectory(path);
     const ours = lstatSync(path).ino;
@@ -51,11 +50,26 @@ function openUnixListener(
       [Symbol.dispose]() {
         closeSocket(fd);
         if (statOf(path)?.ino === ours) rmSync(path, { force: true });
-        locked[Symbol.dispose]();
+        claim[Symbol.dispose]();
       },
     };
   } catch (error) {
-    locked[Symbol.dispose]();
+    claim[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * Makes the path free to listen on, and keeps other starting services off it until disposed.
+ * Throws BUSY for a live socket, CONFIG for what is none.
+ */
+export function claimSocketPath(address: SocketAddress & { kind: "unix" }): Disposable {
+  const claim = lock(`${address.path}.lock`, address.path);
+  try {
+    removeStale(address);
+    return claim;
+  } catch (error) {
+    claim[Symbol.dispose]();
     throw error;
   }
 }
@@ -64,7 +78,7 @@ function openUnixListener(
 function warnOfOpenDirectory(path: string): void {
   const directory = dirname(path);
   const { mode } = statSync(directory);
-  if ((mode & 0o022) === 0 || (mode & 0o1000) !== 0) return;
+  if ((mode & 0o002) === 0 || (mode & 0o1000) !== 0) return;
   warn(
     `${directory}: others may write there, and put a socket of theirs in the place of ${path}; ` +
       "a directory of the service's own is safer",
