@@ -17,15 +17,14 @@ const CLOEXEC = 0o2000000;
 const NONBLOCK = 0o4000;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
-const SO = { REUSEADDR: 2, TYPE: 3, ERROR: 4, ACCEPTCONN: 30 } as const;
-/** fcntl.h */
-const F = { SETFD: 2, GETFL: 3, SETFL: 4 } as const;
-const FD_CLOEXEC = 1;
+const SO = { REUSEADDR: 2, ERROR: 4, PEERCRED: 17, PEERGROUPS: 59 } as const;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 /** Clients that wait while an engine takes another's place: as many as a service holds. */
 const BACKLOG = 1024;
 const POLL = { IN: 1, OUT: 4 } as const;
+/** limits.h: NGROUPS_MAX */
+const GROUPS_MAX = 65_536;
 
 /** What a send or receive comes to when it moves no bytes. */
 export const CLOSED = -1;
@@ -112,6 +111,12 @@ function giveToGroup(fd: number, address: SocketAddress & { kind: "unix" }, gid:
   }
 }
 
+/** sys/socket.h and fcntl.h, for a descriptor that comes from elsewhere. */
+const SO_TYPE = 3;
+const SO_ACCEPTCONN = 30;
+const F = { SETFD: 2, GETFL: 3, SETFL: 4 } as const;
+const FD_CLOEXEC = 1;
+
 /**
  * A listening stream socket that another program has made: from now on no child inherits it and it
  * does not block. Throws CONFIG for a descriptor that is something else.
@@ -122,7 +127,7 @@ export function adoptListener(fd: number): SocketAddress {
   const isSocket = libc.getsockname(fd, bytes, length) === 0;
   const family = bytes.readUInt16LE(0);
   const isKnown = isSocket && (family === AF.UNIX || family === AF.INET);
-  if (!isKnown || option(fd, SO.TYPE) !== STREAM || option(fd, SO.ACCEPTCONN) !== 1) {
+  if (!isKnown || option(fd, SO_TYPE) !== STREAM || option(fd, SO_ACCEPTCONN) !== 1) {
     throw new Lite3Error(
       "CONFIG",
       `Cannot listen on file descriptor ${fd}: it is no listening stream socket of a path or an ` +
@@ -162,6 +167,27 @@ export function acceptFrom(listener: number, isTcp: boolean): number {
   }
   if (isTcp) libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, Int32Array.of(1), 4);
   return fd;
+}
+
+/** Who is at the other end of a Unix socket, as the kernel saw it connect. */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  /** Its own group, then the supplementary ones. */
+  readonly gids: readonly number[];
+}
+
+export function peerCredentials(fd: number): PeerCredentials {
+  // struct ucred: pid, uid, gid
+  const own = new Int32Array(3);
+  const call = libc.getsockopt(fd, SOL_SOCKET, SO.PEERCRED, own, Uint32Array.of(own.byteLength));
+  checkCall("getsockopt", call);
+  const groups = new Int32Array(GROUPS_MAX);
+  const bytes = Uint32Array.of(groups.byteLength);
+  // Kernels before 4.13 do not tell: then the own group is all that is known.
+  const told = libc.getsockopt(fd, SOL_SOCKET, SO.PEERGROUPS, groups, bytes);
+  const others = told === 0 ? groups.subarray(0, (bytes[0] as number) / 4) : [];
+  return { pid: own[0] as number, uid: own[1] as number, gids: [own[2] as number, ...others] };
 }
 
 /** Connects within `timeoutMs`. Throws WIRE when nobody listens, DEADLINE when it takes longer. */
