@@ -75,7 +75,7 @@ describe("agent --json", () => {
         environment: "lite3",
         start: "standing",
         seed: 5,
-        backend: "onnx",
+        backend: "mlp",
         evidence: "cpu",
         trajectorySha256: expect.stringMatching(/^[0-9a-f]{64}$/),
       },
@@ -195,7 +195,7 @@ describe("agent", () => {
     ]);
     expect(stdout).toContain("1.02 s, 51 steps at 50 Hz\n");
     expect(stdout).toContain("command         vx 0.50 m/s, vy 0.00 m/s, wz 0.00 rad/s\n");
-    expect(stdout).toMatch(/\(onnx, cpu\)\n$/);
+    expect(stdout).toMatch(/\(mlp, cpu\)\n$/);
   });
 
   for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -83,18 +83,19 @@ describe("parity --json", () => {
 
   test("finds no difference between a model and its service, in either order", async () => {
     const endpoint = `unix:${socket}`;
-    const flags = [...stats, "--dataset", dataset, "--mae", "0"];
+    const flags = [...stats, "--model", model, "--dataset", dataset, "--mae", "0"];
     const [forth, back] = await Promise.all([
-      runJson(["parity", model, endpoint, ...flags]),
-      runJson(["parity", endpoint, model, ...flags]),
+      runJson(["parity", "mlp", endpoint, ...flags]),
+      runJson(["parity", endpoint, "mlp", ...flags]),
     ]);
     const same = { pass: true, mae: 0, max: 0, samples: 256 };
+    const label = `mlp (${model})`;
     expect([forth, back]).toMatchObject([
       {
         status: 0,
         json: {
           ...same,
-          sides: { a: model, b: endpoint },
+          sides: { a: label, b: endpoint },
           evidence: { a: "cpu", b: "unstated" },
         },
       },
@@ -102,7 +103,7 @@ describe("parity --json", () => {
         status: 0,
         json: {
           ...same,
-          sides: { a: endpoint, b: model },
+          sides: { a: endpoint, b: label },
           evidence: { a: "unstated", b: "cpu" },
         },
       },

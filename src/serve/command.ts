@@ -67,7 +67,7 @@ export default defineCommand({
     const addresses = chooseAddresses(flags.socket, flags.tcp, flags.insecureNetwork);
     using stop = stopOnSignals();
     if (flags.stopWithStdin) stopAtEndOfStdin(stop);
-    using policy = await openPolicy(flags.model, flags.obsStats, flags);
+    using policy = await openPolicy(flags.model, flags.obsStats, { ...flags, backend: "auto" });
     const warmup = await warmUp(policy, flags.warmup, stop);
     const listeners: Listener[] = [];
     try {
