@@ -27,7 +27,7 @@ const ACTIVATIONS: readonly Activation[] = [
 
 const random = createRandom(7);
 const numbers = (count: number, scale: number): number[] =>
-  Array.from({ length: count }, () => scale * random.normal());
+  Array.from({ length: count }, () => random.between(-2 * scale, 2 * scale));
 const dense = (name: string, outputs: number) =>
   linear(
     name,
