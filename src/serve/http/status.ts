@@ -12,8 +12,11 @@ type AsTheyAre =
   "ready" | "totals" | "deaths" | "restarts" | "swaps" | "engineRssBytes" | "supervisorRssBytes";
 
 export interface ServiceStatus extends Pick<ServiceSnapshot, AsTheyAre> {
-  /** Changes when the page has to be another: another service, other terms. */
-  readonly layout: string;
+  /**
+   * Another where the page has to be another: for another service, or other terms. Null while no
+   * engine lives, since a page need not change for that.
+   */
+  readonly layout: string | null;
   /** Of a clock that does not jump; starts anywhere. */
   readonly atMs: number;
   readonly why: string | null;
@@ -40,7 +43,7 @@ export function statusOf(view: ServiceView): ServiceStatus {
   const { ready, totals, deaths, restarts, swaps, engineRssBytes, supervisorRssBytes } = snapshot;
   const { engine } = snapshot;
   return {
-    layout: layoutOf(view, snapshot).key,
+    layout: engine ? layoutOf(view, snapshot).key : null,
     atMs: performance.now(),
     ready,
     why: snapshot.why ?? null,
