@@ -95,7 +95,9 @@ async function speakTo(url: string) {
     evaluate,
     async until(expression: string): Promise<void> {
       const deadline = performance.now() + LIMIT_MS;
-      while (!(await evaluate<boolean>(expression))) {
+      // What is being loaded has no document yet, and what is being left has none any more.
+      const whenLoaded = `document.readyState === "complete" && (${expression})`;
+      while (!(await evaluate<boolean>(whenLoaded).catch(() => false))) {
         if (performance.now() > deadline) throw new Error(`never true in the page: ${expression}`);
         await Bun.sleep(50);
       }
