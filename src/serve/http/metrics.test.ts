@@ -1,9 +1,14 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { present } from "../../base/assert.ts";
+import { temporaryDirectory } from "../../base/directory_fixture.ts";
+import { ROOT } from "../../../scripts/dev/project.ts";
 import { COUNTERS, recordUs, WORD } from "../../service/page.ts";
 import { findTool, testWith } from "../../../scripts/dev/test_tools.ts";
 import { COUNTER_HELP, renderMetrics } from "./metrics.ts";
 import { filledView } from "./view_fixture.ts";
+
+const directory = temporaryDirectory();
 
 const HOSTILE = 'a"b\\c\nlite3rl_ready 1\n{}é';
 
@@ -90,6 +95,24 @@ test("renderMetrics() goes on without an engine and a model", async () => {
   expect(startingWith(samples, "lite3rl_service_seconds")).toEqual({});
 });
 
+async function promtool(stdin: string, ...args: readonly string[]): Promise<string> {
+  const process = Bun.spawn([present(findTool("promtool")), "check", ...args], {
+    stdin: Buffer.from(stdin),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err] = await Promise.all([process.stdout.text(), process.stderr.text()]);
+  return `${await process.exited}: ${out}${err}`;
+}
+
+testWith("promtool")("promtool takes the configuration that the README gives", async () => {
+  const readme = await Bun.file(join(ROOT, "README.md")).text();
+  const config = present(/```yaml\n(# prometheus\.yml\n[^]*?)```/.exec(readme)?.[1]);
+  const path = join(directory, "prometheus.yml");
+  await Bun.write(path, config);
+  expect(await promtool("", "config", path)).toMatch(/^0: .*SUCCESS/s);
+});
+
 testWith("promtool")("promtool has nothing to say about the metrics", async () => {
   using view = filledView();
   view.page.words[WORD.hasNpuTimes] = 1;
@@ -98,17 +121,9 @@ testWith("promtool")("promtool has nothing to say about the metrics", async () =
   recordUs(view.page.histograms.run, 400);
   const model = { ...present(view.snapshot().model), file: HOSTILE, version: "v7" };
   view.change({ model });
-  const check = async (text: string): Promise<string> => {
-    const promtool = Bun.spawn([present(findTool("promtool")), "check", "metrics"], {
-      stdin: Buffer.from(text),
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const [out, err] = await Promise.all([promtool.stdout.text(), promtool.stderr.text()]);
-    return `${out}${err}${await promtool.exited}`;
-  };
   const text = await renderMetrics(view);
   expect(text).toContain('lite3rl_npu_seconds_bucket{step="run",le="0.000464"} 1');
-  expect(await check(text)).toBe("0");
-  expect(await check(text.replace("_seconds_count", "_second_count"))).not.toBe("0");
+  expect(await promtool(text, "metrics")).toBe("0: ");
+  const broken = text.replace("_seconds_count", "_second_count");
+  expect(await promtool(broken, "metrics")).not.toStartWith("0: ");
 });

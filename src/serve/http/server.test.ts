@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
-import { hostname, tmpdir } from "node:os";
+import { hostname } from "node:os";
 import { join } from "node:path";
+import { temporaryDirectory } from "../../base/directory_fixture.ts";
 import { redirectLog } from "../../base/log.ts";
 import { refusalOf } from "../../base/refusal_fixture.ts";
 import { type HttpServer, isOurHost, startHttp } from "./server.ts";
@@ -154,9 +155,7 @@ function fail(): never {
 }
 
 describe("startHttp() on a Unix socket", () => {
-  const directory = mkdtempSync(join(tmpdir(), "lite3rl-http-"));
-  const path = join(directory, "http.sock");
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(temporaryDirectory(), "http.sock");
 
   test("is for its user alone, takes any host, and leaves nothing", async () => {
     {
