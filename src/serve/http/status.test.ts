@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { statusOf } from "./status.ts";
+import { layoutOf, statusOf } from "./status.ts";
 import { TERMS_SHOWN, termNames } from "./terms.ts";
 import { filledView } from "./view_fixture.ts";
 
@@ -27,6 +27,13 @@ test("statusOf() has another layout for other terms or another service, none wit
   expect(statusOf(view).layout).not.toBe(layout);
   view.change({ engine: undefined });
   expect(statusOf(view).layout).toBeNull();
+});
+
+test("layoutOf() names twelve actions by their joints where the model does not", () => {
+  using view = filledView();
+  view.change({ observationNames: [], actionNames: [] });
+  const { observations, actions } = layoutOf(view, view.snapshot());
+  expect([observations[44], actions[11]]).toEqual(["observation 44", "HR_Knee"]);
 });
 
 test("statusOf() puts the newest event first", () => {

@@ -4,6 +4,7 @@
  * anybody.
  */
 
+import { outputNames } from "../../policy/contract.ts";
 import { BOUNDS_US } from "../../service/page.ts";
 import type { ServiceSnapshot, ServiceView } from "../view.ts";
 import { TERMS_SHOWN, termNames } from "./terms.ts";
@@ -80,7 +81,12 @@ export interface Layout {
 export function layoutOf(view: ServiceView, snapshot: ServiceSnapshot): Layout {
   const { engine, observationNames, actionNames } = snapshot;
   const observations = termNames(observationNames, engine?.observation.length ?? 0, "observation");
-  const actions = termNames(actionNames, engine?.action.length ?? 0, "action");
+  const actionSize = engine?.action.length ?? 0;
+  const actions = termNames(
+    actionNames.length > 0 ? actionNames : outputNames(actionSize),
+    actionSize,
+    "action",
+  );
   const parts = [view.version, view.startedMs, observations, actions];
   return { key: Bun.hash(JSON.stringify(parts)).toString(36), observations, actions };
 }
