@@ -55,9 +55,9 @@ describe("serve --http", () => {
   /** Requests at a steady rate over one connection, until disposed. */
   async function keepAsking(): Promise<AsyncDisposable> {
     const client = await Client.connect({ unix: socket });
-    let isOver = false;
+    const end = new AbortController();
     const asking = (async () => {
-      for (let at = 0; !isOver; at = (at + 1) % exchange.requests.length) {
+      for (let at = 0; !end.signal.aborted; at = (at + 1) % exchange.requests.length) {
         client.send(present(exchange.requests[at]));
         expect(await client.take(1)).toEqual([present(exchange.answers[at])]);
         await Bun.sleep(PERIOD_MS);
@@ -66,7 +66,7 @@ describe("serve --http", () => {
     })();
     return {
       async [Symbol.asyncDispose]() {
-        isOver = true;
+        end.abort();
         await asking;
       },
     };
