@@ -164,7 +164,9 @@ test("every fixture is in the manifest with its digest, and nothing else is", ()
 test("text speaks of the project alone: no machine's paths, no registry's hosts", () => {
   const foreign =
     /\/(?:work|farm)\/|\/tmp\/bash_jobs|\/root\/|registry\.npmjs|pypi\.org|pythonhosted|deb\.debian/;
-  const texts = files.filter((path) => /\.(?:ts|js|json|md|toml|txt|py|cpp|hpp|css|yaml|lock)$/.test(path));
+  const texts = files.filter((path) =>
+    /\.(?:ts|js|json|md|toml|txt|py|cpp|hpp|css|yaml|lock)$/.test(path),
+  );
   const self = relative(ROOT, import.meta.path);
   expect(texts.filter((path) => path !== self && foreign.test(read(path)))).toEqual([]);
 });
