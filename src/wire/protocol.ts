@@ -192,6 +192,34 @@ export function framingFault(
   return undefined;
 }
 
+/**
+ * Why an answer's framing is bad; undefined where it is good.
+ *
+ * @param actionBytes of one row; 0 where it is not known, then no answer may carry an action
+ * @param room bytes of payload that the caller can take
+ */
+export function answerFault(
+  header: Readonly<AnswerHeader>,
+  actionBytes: number,
+  room: number,
+): string | undefined {
+  const { version, kind, status, rows, payloadBytes } = header;
+  if (version !== PROTOCOL_VERSION) {
+    return `its answer is of protocol version ${version}, need ${PROTOCOL_VERSION}`;
+  }
+  if (kind !== KIND.helloAnswer && kind !== KIND.inferAnswer) {
+    return `its answer is of kind ${kind}, which is not known`;
+  }
+  const isAction = kind === KIND.inferAnswer && hasAction(status);
+  if (isAction && (rows < 1 || actionBytes === 0 || payloadBytes !== rows * actionBytes)) {
+    return `its answer has ${payloadBytes} bytes for ${rows} rows, need ${actionBytes} each`;
+  }
+  const most = hasAction(status) ? room : Math.min(room, REASON_BYTES_MAX);
+  return payloadBytes > most
+    ? `its answer has ${payloadBytes} bytes, need at most ${most}`
+    : undefined;
+}
+
 const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 
 const aboutSchema = v.object({
