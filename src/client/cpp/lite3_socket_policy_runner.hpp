@@ -69,7 +69,7 @@ class Lite3SocketPolicyRunner : public PolicyRunnerBase {
   explicit Lite3SocketPolicyRunner(std::string policy_name)
       : PolicyRunnerBase(policy_name),
         address_(lite3rl::setting("LITE3RL_CONNECT", "unix:/tmp/lite3_policy.sock")),
-        deadline_us_(std::uint32_t(lite3rl::setting("LITE3RL_DEADLINE_US", 5000, 100, 100'000))),
+        deadline_us_(std::uint32_t(lite3rl::setting("LITE3RL_DEADLINE_US", 5000, 100, 60'000'000))),
         hold_(int(lite3rl::setting("LITE3RL_HOLD", 8, 0, 1000))),
         client_(address_, lite3rl::kObservation, lite3rl::kJoints) {
     // The base class leaves both uninitialised, and the policy thread divides by the first.
@@ -217,12 +217,14 @@ class Lite3SocketPolicyRunner : public PolicyRunnerBase {
                  std::lround(period_ms));
   }
 
-  // Says on stderr how the service is, when that changes, once a second at most.
+  // Says on stderr how the service is when that changes, in at most five lines a second.
   void tell(lite3rl::Status status, const char* why) {
-    const std::uint64_t now = lite3rl::monotonic_us();
-    if (status == told_ || (told_at_ != 0 && now - told_at_ < 1'000'000)) return;
+    if (status == told_) return;
+    const std::uint64_t second = lite3rl::monotonic_us() / 1'000'000;
+    told_lines_ = second == told_at_s_ ? told_lines_ + 1 : 1;
+    told_at_s_ = second;
+    if (told_lines_ > 5) return;
     told_ = status;
-    told_at_ = now;
     std::fprintf(stderr, "[lite3rl] %s: %s%s%s\n", address_.c_str(), lite3rl::name(status),
                  *why == 0 ? "" : ", ", why);
   }
@@ -238,7 +240,8 @@ class Lite3SocketPolicyRunner : public PolicyRunnerBase {
   std::atomic<bool> has_entered_{true};
   int misses_ = 0;  // periods in a row without an action
   lite3rl::Status told_{0xffff};  // nothing yet
-  std::uint64_t told_at_ = 0;
+  std::uint64_t told_at_s_ = 0;
+  int told_lines_ = 0;
 };
 
 // What is made below under the vendor's name is this runner.
