@@ -364,7 +364,7 @@ export function testHostileService({ directory, launch }: Place): void {
     const { service, client } = meet((request, socket) => {
       hello = () => void socket.write(helloFrame(request));
     });
-    const waiting = { status: 256, reason: "the service says no hello", action: UNTOUCHED };
+    const waiting = { status: 17, reason: "the service says no hello", action: UNTOUCHED };
     expect(await client.infer(ONE, SHORT_MS)).toMatchObject(waiting);
     service.answer = answerWell;
     hello();
@@ -374,9 +374,9 @@ export function testHostileService({ directory, launch }: Place): void {
     service.answer = () => {};
     client.close();
     // The drivers give a connection up that is not ready within 300 ms.
-    let calls = 0;
-    for (; service.connections < 3; calls++) await client.infer(ONE, 50);
-    expect(calls).toBeGreaterThan(5);
+    const statuses = new Set<number>();
+    while (service.connections < 3) statuses.add((await client.infer(ONE, 50)).status);
+    expect(statuses).toEqual(new Set([17, 256]));
   });
 
   test("answers to nothing, without end, do not hold infer() up", async () => {

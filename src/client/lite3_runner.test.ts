@@ -170,15 +170,16 @@ describeWith("cxx", "eigen")("the runner for Lite3_rl_deploy", () => {
 
   test("holds the last command while answers are late, then damps, and comes back", async () => {
     const service = serve();
-    const robot = drive(service.address, { LITE3RL_HOLD: "2", LITE3RL_DEADLINE_US: "300000" });
+    const robot = drive(service.address, { LITE3RL_HOLD: "4", LITE3RL_DEADLINE_US: "200000" });
     const held = walking(actionOf(1));
     expect(await robot.act()).toMatchObject(held);
-    service.answer = (request, socket) => {
-      if (request.kind === KIND.hello) socket.write(hello(request));
-    };
+    const late: (() => void)[] = [];
+    service.answer = (request, socket) => void late.push(() => well(request, socket));
     const commands = [];
-    for (let i = 0; i < 4; i++) commands.push(await robot.act());
-    expect(commands).toMatchObject([held, held, DAMPED, DAMPED]);
+    for (let i = 0; i < 5; i++) commands.push(await robot.act());
+    expect(commands).toMatchObject([held, held, held, held, DAMPED]);
+    for (const answer of late) answer();
+    answers = 2;
     service.answer = well;
     expect(await robot.act()).toMatchObject(walking(actionOf(2)));
     // Damping ended the episode.

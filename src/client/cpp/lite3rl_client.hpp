@@ -60,7 +60,8 @@ class Client {
     hello_.json.reserve(kHelloMax);
   }
 
-  // Connects, and waits for the service's hello: ok, disconnected or incompatible.
+  // Connects, and waits for the service's hello: ok, deadline_missed (there is somebody, who says
+  // nothing), disconnected or incompatible.
   Status connect(std::uint32_t timeout_us = 1'000'000) noexcept {
     const std::uint64_t end = monotonic_us() + timeout_us;
     for (;;) {
@@ -352,7 +353,7 @@ class Client {
   }
   Status not_yet(const char* why) noexcept {
     if (monotonic_us() - opened_at_ > options_.open_us) return give_up(why);
-    return say(Status::disconnected, why);
+    return say(Status::deadline_missed, why);
   }
 
   const std::uint32_t observation_size_, action_size_;

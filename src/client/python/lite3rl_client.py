@@ -68,7 +68,9 @@ class Client:
         self.close()
 
     def connect(self, timeout_ms=1000.0):
-        """Connects, and waits for the service's hello: OK, DISCONNECTED or INCOMPATIBLE."""
+        """Connects, and waits for the service's hello: OK, DEADLINE_MISSED (there is somebody,
+        who says nothing), DISCONNECTED or INCOMPATIBLE.
+        """
         end = time.monotonic() + timeout_ms / 1000
         while True:
             self.reason = ""
@@ -153,9 +155,7 @@ class Client:
             if status == Status.DEADLINE_MISSED:
                 return self._not_yet("the service says no hello")
             if status == Status.DISCONNECTED:
-                return self._give_up(
-                    "the service closed instead of saying hello; does it speak raw bytes only?"
-                )
+                return self._give_up(NO_HELLO)
             return self._meet(frame) if status == Status.OK else status
         return Status.OK
 
@@ -206,9 +206,8 @@ class Client:
     def _rows_of(self, values, action):
         rows, rest = divmod(len(values), self.observation_size)
         if rest or rows == 0:
-            raise ValueError(
-                "%d numbers are no observations of %d" % (len(values), self.observation_size)
-            )
+            found = (len(values), self.observation_size)
+            raise ValueError("%d numbers are no observations of %d" % found)
         if room_of(action) != rows * self.action_size:
             raise ValueError("need room for %d x %d actions" % (rows, self.action_size))
         return rows
@@ -397,4 +396,4 @@ class Client:
     def _not_yet(self, why):
         if time.monotonic() - self._opened_at > self._open_s:
             return self._give_up(why)
-        return self._say(Status.DISCONNECTED, why)
+        return self._say(Status.DEADLINE_MISSED, why)
