@@ -66,6 +66,7 @@ class Client {
     const std::uint64_t end = monotonic_us() + timeout_us;
     for (;;) {
       reason_[0] = 0;
+      if (state_ == State::open) drop_late(end);
       const Status status = ready(end);
       const std::uint64_t now = monotonic_us();
       if (status != Status::disconnected || !socket_.is_valid() || now >= end) return status;

@@ -74,6 +74,8 @@ class Client:
         end = time.monotonic() + timeout_ms / 1000
         while True:
             self.reason = ""
+            if self._state == "open":
+                self._drop_late(end)
             status = self._ready(end)
             now = time.monotonic()
             if status != Status.DISCONNECTED or now >= end:
@@ -88,8 +90,7 @@ class Client:
         or a list. Rows of a recurrent policy are consecutive steps. Returns a Status.
         """
         start = time.monotonic()
-        end = start + deadline_ms / 1000
-        self.reason = ""
+        end, self.reason = start + deadline_ms / 1000, ""
         self.service_us = self.inference_us = self.generation = 0
         values = floats_of(observation)
         if not all(map(math.isfinite, values)):
@@ -106,7 +107,7 @@ class Client:
             if rows > self._rows_max:
                 return self._say(Status.BAD_INPUT, "too many rows")
             return self._exchange(values, action, rows, start, end)
-        except BaseException:  # Ctrl-C in the middle of a request: the stream is out of step
+        except BaseException:  # Ctrl-C amid a request: the stream is out of step
             self.close()
             raise
 
