@@ -6,10 +6,12 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { ROOT, run as runProgram } from "../../scripts/dev/project.ts";
 import { describeWith, findTool } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { sha256 } from "../base/files.ts";
 import { exportDemoPolicy, OBS_STATS } from "../cli/program_fixture.ts";
+import { openPolicy } from "../runtime/open.ts";
 import {
   computeExchange,
   type Exchange,
@@ -17,7 +19,7 @@ import {
   type Service,
   startService,
 } from "../serve/service_fixture.ts";
-import { compileDriver, type Launch, placeDriver, startDriver } from "./driver_fixture.ts";
+import { compile, compileDriver, type Launch, placeDriver, startDriver } from "./driver_fixture.ts";
 
 setDefaultTimeout(120_000);
 
@@ -66,6 +68,30 @@ function enginePid(supervisor: number): number {
     });
   expect(engines.length).toBe(1);
   return Number(engines[0]);
+}
+
+/** The README's example in a language, with this service and more patience. */
+async function readmeExample(language: "cpp" | "python"): Promise<string> {
+  const readme = await Bun.file(join(ROOT, "README.md")).text();
+  const all = [...readme.matchAll(/^```(\w+)\n([^]*?)^```$/gm)];
+  const [, , text = ""] =
+    all.find(([, of, body]) => of === language && body?.includes("_client")) ?? [];
+  expect(text).not.toBe("");
+  return text
+    .replace("unix:/tmp/lite3_policy.sock", addresses.unix)
+    .replace("20'000", "20'000'000")
+    .replace("deadline_ms=20", "deadline_ms=20000");
+}
+
+/** It asks for the action to an observation of zeros. */
+async function expectActionOfZeros(command: readonly string[]): Promise<void> {
+  using policy = await openPolicy(model, OBS_STATS);
+  const action = new Float32Array(12);
+  await policy.act(new Float32Array(45), action, policy.backend.createState());
+  const { status, stdout, stderr } = runProgram(command, { cwd: directory });
+  expect([status, stderr]).toEqual([0, ""]);
+  const found = stdout.match(/-?[\d.]+(?:e-?\d+)?/g)?.map(Number) ?? [];
+  expect(worst(found, [...action])).toBeLessThanOrEqual(1e-4); // six digits are printed
 }
 
 function isRunning(pid: number): boolean {
@@ -152,8 +178,20 @@ function testRealService(prepare: () => Promise<Launch>): void {
 
 describeWith("cxx")("the C++ client with lite3rl serve", () => {
   testRealService(() => compileDriver(findTool("cxx") ?? "", directory));
+
+  test("the README's example runs", async () => {
+    const source = join(directory, "example.cpp");
+    await Bun.write(source, await readmeExample("cpp"));
+    await compile(findTool("cxx") ?? "", [source, "-o", join(directory, "example")]);
+    await expectActionOfZeros([join(directory, "example")]);
+  });
 });
 
 describeWith("python")("the Python client with lite3rl serve", () => {
   testRealService(() => placeDriver(findTool("python") ?? "", directory));
+
+  test("the README's example runs", async () => {
+    await Bun.write(join(directory, "example.py"), await readmeExample("python"));
+    await expectActionOfZeros([findTool("python") ?? "", "example.py"]);
+  });
 });

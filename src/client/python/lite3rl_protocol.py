@@ -71,8 +71,10 @@ def floats_of(values):
     """Numbers, or rows of numbers, as one array of float32."""
     if isinstance(values, array) and values.typecode == "f":
         return values
-    if hasattr(values, "astype"):  # numpy's
-        return from_wire(values.astype("float32").tobytes())
+    if hasattr(values, "dtype"):  # numpy's
+        if values.dtype == "float32":
+            return from_wire(values.tobytes())
+        return array("f", values.ravel().tolist())
     flat = array("f")
     for value in values:
         if hasattr(value, "__iter__"):
