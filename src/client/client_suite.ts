@@ -1,52 +1,31 @@
 /**
- * What every client does, in whatever language: with a service that is good, and with services
- * that are late, broken, gone or hostile.
+ * What every client does, in whatever language: questions and answers, lateness, and a service
+ * that goes away.
  */
 
-import { afterEach, expect, test } from "bun:test";
-import { join } from "node:path";
+import { expect, test } from "bun:test";
 import { ANSWER_BYTES, KIND, STATUS } from "../wire/protocol.ts";
-import { type Driver, type Launch, PATIENCE_MS, startDriver } from "./driver_fixture.ts";
+import { PATIENCE_MS } from "./driver_fixture.ts";
 import {
   ABOUT,
   actionFrame,
-  type Answer,
   answering,
   answerWell,
   frame,
-  type FramedService,
-  helloFrame,
-  listen,
   reasonFrame,
 } from "./framed_service_fixture.ts";
+import { ONE, SHORT_MS, type Stage, UNTOUCHED } from "./stage_fixture.ts";
 
-/** A deadline that the service of a test never makes. */
-const SHORT_MS = 40;
-/** What the drivers fill the array with before a call. */
-const UNTOUCHED = [-7, -7];
-const ONE = [1, 2, 3];
-
-export interface Place {
-  readonly directory: string;
-  /** The driver's command; called when the tests run. */
-  launch(): Launch;
+export function testFramedClient(stage: Stage): void {
+  testQuestions(stage);
+  testStatuses(stage);
+  testLateness(stage);
+  testLateParts(stage);
+  testReconnection(stage);
 }
 
-export function testFramedClient({ directory, launch }: Place): void {
-  const open = new AsyncDisposableStack();
-  let stack = open;
-  let count = 0;
-  afterEach(async () => {
-    const used = stack;
-    stack = new AsyncDisposableStack();
-    await used.disposeAsync();
-  });
-
-  const serve = (answer?: Answer, path = join(directory, `f${count++}`)): FramedService =>
-    stack.use(listen(path, answer));
-  const drive = (address: string, n = 3, a = 2): Driver =>
-    stack.use(startDriver(launch()([address, String(n), String(a), "framed"])));
-
+/** The hello, the request as it goes out, the action. */
+function testQuestions({ serve, drive }: Stage): void {
   test("connect() learns what the service is", async () => {
     const { address } = serve();
     expect(await drive(address).connect()).toMatchObject({
@@ -60,9 +39,9 @@ export function testFramedClient({ directory, launch }: Place): void {
     });
   });
 
-  for (const kind of ["unix", "tcp"]) {
+  for (const kind of ["unix", "tcp"] as const) {
     test(`infer() asks for actions as the protocol wants, over ${kind}`, async () => {
-      const service = kind === "unix" ? serve() : stack.use(listen(undefined));
+      const service = serve(undefined, kind);
       const client = drive(service.address);
       const outcomes = [await client.infer(ONE, 9000), await client.infer([-0.1, 0, 0], 9000)];
       const expected = { status: 0, name: "ok", reason: "", open: true, generation: 1 };
@@ -84,6 +63,19 @@ export function testFramedClient({ directory, launch }: Place): void {
     });
   }
 
+  test("infer() takes batches of 64 rows, and asks nothing that is too large", async () => {
+    const service = serve();
+    const client = drive(service.address);
+    const rows = Array.from({ length: 64 * 3 }, (_, i) => i / 8);
+    const { status, action } = await client.infer(rows, PATIENCE_MS, 64);
+    expect(status).toBe(0);
+    expect(action).toEqual(Array.from({ length: 128 }, (_, i) => ((i >> 1) * 3) / 8 + (i % 2)));
+    expect(service.infers()).toMatchObject([{ rows: 64, payloadBytes: 64 * 12 }]);
+  });
+}
+
+/** With and without an action. */
+function testStatuses({ serve, drive }: Stage): void {
   test("infer() tells statuses with an action from those without", async () => {
     const statuses = [0, 1, 2, 5, 16, 17, 18, 19, 99];
     let next = 0;
@@ -111,16 +103,6 @@ export function testFramedClient({ directory, launch }: Place): void {
     expect(service.connections).toBe(1);
   });
 
-  test("infer() takes batches of 64 rows, and asks nothing that is too large", async () => {
-    const service = serve();
-    const client = drive(service.address);
-    const rows = Array.from({ length: 64 * 3 }, (_, i) => i / 8);
-    const { status, action } = await client.infer(rows, PATIENCE_MS, 64);
-    expect(status).toBe(0);
-    expect(action).toEqual(Array.from({ length: 128 }, (_, i) => ((i >> 1) * 3) / 8 + (i % 2)));
-    expect(service.infers()).toMatchObject([{ rows: 64, payloadBytes: 64 * 12 }]);
-  });
-
   test("infer() asks for no action to a number that is not finite, and gives none", async () => {
     const service = serve();
     const client = drive(service.address);
@@ -140,7 +122,10 @@ export function testFramedClient({ directory, launch }: Place): void {
     const failed = { status: 19, reason: "an action is not finite", action: UNTOUCHED };
     expect(await client.infer(ONE)).toMatchObject(failed);
   });
+}
 
+/** Episodes, and answers after their time. */
+function testLateness({ serve, drive }: Stage): void {
   test("reset() begins an episode with the next request that is run", async () => {
     const statuses = [0, 0, 18, 16, 0, 0, 17, 0, 19, 0, 0];
     let next = 0;
@@ -192,7 +177,10 @@ export function testFramedClient({ directory, launch }: Place): void {
     expect(await client.infer([4, 0, 0])).toMatchObject({ status: 0, action: [4, 5] });
     expect(service.infers().map(({ connection }) => connection)).toEqual([0, 0, 0, 1]);
   });
+}
 
+/** Answers in pieces, in time and not. */
+function testLateParts({ serve, drive }: Stage): void {
   test("infer() takes an answer that comes in pieces, split anywhere", async () => {
     const service = serve();
     const client = drive(service.address);
@@ -229,7 +217,10 @@ export function testFramedClient({ directory, launch }: Place): void {
     }
     expect(service.connections).toBe(1);
   });
+}
 
+/** A service that goes, and comes. */
+function testReconnection({ serve, drive, newPath }: Stage): void {
   test("infer() connects again when the service went away between two questions", async () => {
     const service = serve();
     const client = drive(service.address);
@@ -261,7 +252,7 @@ export function testFramedClient({ directory, launch }: Place): void {
   });
 
   test("infer() says at once that nobody is there, and finds who comes", async () => {
-    const path = join(directory, `later${count++}`);
+    const path = newPath();
     const client = drive(`unix:${path}`);
     const nobody = await client.infer(ONE);
     expect(nobody).toMatchObject({ status: 256, open: false, action: UNTOUCHED });
@@ -271,142 +262,5 @@ export function testFramedClient({ directory, launch }: Place): void {
     serve(answerWell, path);
     expect(await client.connect()).toMatchObject({ status: 0, reason: "" });
     expect(await client.infer(ONE)).toMatchObject({ status: 0, action: [1, 2] });
-  });
-}
-
-export function testHostileService({ directory, launch }: Place): void {
-  let stack = new AsyncDisposableStack();
-  let count = 0;
-  afterEach(async () => {
-    const used = stack;
-    stack = new AsyncDisposableStack();
-    await used.disposeAsync();
-  });
-  const meet = (answer: Answer, n = 3, a = 2): { service: FramedService; client: Driver } => {
-    const service = stack.use(listen(join(directory, `h${count++}`), answer));
-    const args = [service.address, String(n), String(a), "framed"];
-    return { service, client: stack.use(startDriver(launch()(args))) };
-  };
-
-  test("a service of other sizes is refused, with both", async () => {
-    const { client } = meet((request, socket) => {
-      socket.write(helloFrame(request, { observationSize: 4 as never }));
-    });
-    const reason = "it takes 4 and gives 2 numbers, need 3 and 2";
-    const refused = { status: 257, reason, open: false, action: UNTOUCHED };
-    expect(await client.infer(ONE)).toMatchObject(refused);
-    expect(await client.connect()).toMatchObject({ status: 257, reason });
-  });
-
-  const strange: readonly (readonly [string, (good: Uint8Array) => Uint8Array])[] = [
-    ["another magic", (good) => good.with(0, 0x4d)],
-    ["another version", (good) => good.with(22, 2)],
-    ["a kind that is not known", (good) => good.with(4, 9)],
-    ["more bytes than there is room for", (good) => good.with(15, 0xff)],
-  ];
-  for (const [what, spoil] of strange) {
-    test(`an answer of ${what} ends the connection, and the next is tried`, async () => {
-      const bad = answering((request, socket) => void socket.write(spoil(actionFrame(request))));
-      const { service, client } = meet(bad);
-      const reason = "the service does not speak this protocol";
-      const refused = { status: 257, reason, open: false, action: UNTOUCHED };
-      expect(await client.infer(ONE)).toMatchObject(refused);
-      service.answer = (request, socket) => void socket.write(spoil(helloFrame(request)));
-      expect(await client.connect()).toMatchObject({ status: 257, reason });
-      service.answer = answerWell;
-      await Bun.sleep(30);
-      expect(await client.connect()).toMatchObject({ status: 0 });
-      expect(await client.infer(ONE)).toMatchObject({ action: [1, 2] });
-    });
-  }
-
-  test("an action of another size is none", async () => {
-    const { service, client } = meet(answerWell);
-    for (const count of [0, 1, 3, 12]) {
-      service.answer = answering((request, socket) => {
-        socket.write(frame(request, new Uint8Array(4 * count)));
-      });
-      const reason = "the service's action has another size";
-      expect(await client.infer(ONE)).toMatchObject({ status: 257, reason, action: UNTOUCHED });
-      await Bun.sleep(30);
-    }
-    service.answer = answering((request, socket) => {
-      socket.write(frame(request, new Uint8Array(8), { rows: 2 }));
-    });
-    expect(await client.infer(ONE)).toMatchObject({ status: 257, action: UNTOUCHED });
-  });
-
-  test("a hello that is none is refused", async () => {
-    const { service, client } = meet((request, socket) => {
-      socket.write(frame(request, new Uint8Array(20)));
-    });
-    const reason = "the service's hello is not one";
-    expect(await client.connect()).toMatchObject({ status: 257, reason });
-    service.answer = (request, socket) => {
-      const refusal = { status: 16, kind: KIND.inferAnswer, id: 0, rows: 0 };
-      socket.end(frame(request, new TextEncoder().encode("speaks version 9"), refusal));
-    };
-    await Bun.sleep(30);
-    expect(await client.connect()).toMatchObject({ status: 257, reason: "speaks version 9" });
-  });
-
-  test("a service that closes instead of saying hello is not asked", async () => {
-    const { client } = meet((_, socket) => void socket.end());
-    expect(await client.infer(ONE)).toMatchObject({
-      status: 256,
-      reason: "the service closed instead of saying hello; does it speak raw bytes only?",
-      action: UNTOUCHED,
-    });
-  });
-
-  test("a hello that does not come is waited for across calls, and given up", async () => {
-    let hello: () => void = () => {};
-    const { service, client } = meet((request, socket) => {
-      hello = () => void socket.write(helloFrame(request));
-    });
-    const waiting = { status: 17, reason: "the service says no hello", action: UNTOUCHED };
-    expect(await client.infer(ONE, SHORT_MS)).toMatchObject(waiting);
-    service.answer = answerWell;
-    hello();
-    expect(await client.infer(ONE)).toMatchObject({ status: 0, action: [1, 2] });
-    expect(service.connections).toBe(1);
-
-    service.answer = () => {};
-    client.close();
-    // The drivers give a connection up that is not ready within 300 ms.
-    const statuses = new Set<number>();
-    while (service.connections < 3) statuses.add((await client.infer(ONE, 50)).status);
-    expect(statuses).toEqual(new Set([17, 256]));
-  });
-
-  test("answers to nothing, without end, do not hold infer() up", async () => {
-    const { service, client } = meet(answerWell);
-    await client.connect();
-    service.answer = (request, socket) => {
-      const flood = Buffer.concat(Array(500).fill(actionFrame(request, { id: 0xfffff })));
-      const pour = (): void => {
-        while (socket.write(flood) === flood.length);
-        if (socket.readyState > 0) setTimeout(pour, 1);
-      };
-      pour();
-    };
-    expect(await client.infer(ONE, 100)).toMatchObject({ status: 17, action: UNTOUCHED });
-    const next = await client.infer(ONE, 100);
-    expect(next.action).toEqual(UNTOUCHED);
-    client.close();
-  });
-
-  test("a service that does not read cuts a request, and is left", async () => {
-    const size = 2000;
-    const big = (request: Parameters<Answer>[0], socket: Parameters<Answer>[1]): void => {
-      socket.write(helloFrame(request, { observationSize: size as never }));
-      socket.pause();
-    };
-    const { service, client } = meet(big, size);
-    await client.connect();
-    const observation = Array(size * 64).fill(0.5) as number[];
-    const missed = await client.infer(observation, 200, 64);
-    expect(missed).toMatchObject({ status: 17, open: false });
-    expect(service.infers()).toEqual([]);
   });
 }

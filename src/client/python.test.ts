@@ -2,10 +2,12 @@ import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { describeWith, findTool } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
-import { testFramedClient, testHostileService } from "./client_suite.ts";
+import { testFramedClient } from "./client_suite.ts";
 import { type Launch, placeDriver } from "./driver_fixture.ts";
 import { listen } from "./framed_service_fixture.ts";
+import { testHostileService } from "./hostile_service_suite.ts";
 import { testRawClient } from "./raw_client_suite.ts";
+import { createStage } from "./stage_fixture.ts";
 
 setDefaultTimeout(120_000);
 
@@ -15,10 +17,10 @@ describeWith("python")("the Python client", () => {
   beforeAll(async () => {
     launch = await placeDriver(findTool("python") ?? "", directory);
   });
-  const place = { directory, launch: () => launch };
-  describe("with a framed service", () => testFramedClient(place));
-  describe("with a hostile service", () => testHostileService(place));
-  describe("with raw bytes", () => testRawClient(place));
+  const stage = createStage({ directory, launch: () => launch });
+  describe("with a framed service", () => testFramedClient(stage));
+  describe("with a hostile service", () => testHostileService(stage));
+  describe("with raw bytes", () => testRawClient(stage));
 
   /** Runs a program with `client`, of a service of three numbers in and two out; its words. */
   const runWith = async (program: string): Promise<string[]> => {
@@ -36,7 +38,7 @@ describeWith("python")("the Python client", () => {
     return stdout.trim().split("\n");
   };
 
-  test("takes lists, rows, and numpy's arrays of any kind, and fills lists and arrays", async () => {
+  test("takes lists, rows and numpy's arrays, and fills lists and arrays", async () => {
     const words = await runWith(`
 a = array("f", [0, 0])
 print(client.infer([1, 2, 3], a).name, a.tolist())

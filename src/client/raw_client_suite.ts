@@ -2,10 +2,9 @@
  * What every client does with raw bytes, which carry neither sizes nor ids.
  */
 
-import { afterEach, expect, test } from "bun:test";
-import { join } from "node:path";
-import type { Place } from "./client_suite.ts";
-import { PATIENCE_MS, startDriver } from "./driver_fixture.ts";
+import { expect, test } from "bun:test";
+import { type Driver, PATIENCE_MS } from "./driver_fixture.ts";
+import type { Stage } from "./stage_fixture.ts";
 
 type RawAnswer = (observation: Float32Array, socket: Bun.Socket<{ number: number }>) => void;
 
@@ -14,39 +13,36 @@ const doubled: RawAnswer = (observation, socket) => {
 };
 
 /** Three numbers in, two out. */
-export function testRawClient({ directory, launch }: Place): void {
-  let stack = new AsyncDisposableStack();
-  let count = 0;
-  afterEach(async () => {
-    const used = stack;
-    stack = new AsyncDisposableStack();
-    await used.disposeAsync();
-  });
+interface RawService {
+  answer: RawAnswer;
+  connections: number;
+  questions: number;
+}
 
-  const meet = () => {
-    const path = join(directory, `r${count++}`);
-    const service = { answer: doubled, connections: 0, questions: 0 };
-    const rest = new Map<number, Uint8Array>();
-    const listener = Bun.listen<{ number: number }>({
-      unix: path,
-      socket: {
-        open: (socket) => void (socket.data = { number: service.connections++ }),
-        data(socket, bytes) {
-          let all = Buffer.concat([rest.get(socket.data.number) ?? new Uint8Array(), bytes]);
-          for (; all.length >= 12; all = all.subarray(12), service.questions++) {
-            service.answer(new Float32Array(Uint8Array.from(all.subarray(0, 12)).buffer), socket);
-          }
-          rest.set(socket.data.number, all);
-        },
+function meetRaw(stage: Stage): { readonly service: RawService; readonly client: Driver } {
+  const path = stage.newPath();
+  const service: RawService = { answer: doubled, connections: 0, questions: 0 };
+  const rest = new Map<number, Uint8Array>();
+  const listener = Bun.listen<{ number: number }>({
+    unix: path,
+    socket: {
+      open: (socket) => void (socket.data = { number: service.connections++ }),
+      data(socket, bytes) {
+        let all = Buffer.concat([rest.get(socket.data.number) ?? new Uint8Array(), bytes]);
+        for (; all.length >= 12; all = all.subarray(12), service.questions++) {
+          service.answer(new Float32Array(Uint8Array.from(all.subarray(0, 12)).buffer), socket);
+        }
+        rest.set(socket.data.number, all);
       },
-    });
-    stack.defer(() => listener.stop(true));
-    const client = stack.use(startDriver(launch()([`unix:${path}`, "3", "2", "raw"])));
-    return { service, client };
-  };
+    },
+  });
+  stage.defer(() => listener.stop(true));
+  return { service, client: stage.drive(`unix:${path}`, 3, 2, "raw") };
+}
 
+export function testRawClient(stage: Stage): void {
   test("infer() gets the action for an observation, and for a batch", async () => {
-    const { service, client } = meet();
+    const { service, client } = meetRaw(stage);
     expect(await client.infer([1, 2, 3])).toMatchObject({ status: 0, action: [2, 4] });
     const batch = [1, 2, 3, 4, 5, 6, 7, 8, 9];
     const { status, action } = await client.infer(batch, PATIENCE_MS, 3);
@@ -55,7 +51,7 @@ export function testRawClient({ directory, launch }: Place): void {
   });
 
   test("infer() leaves the connection after a missed deadline", async () => {
-    const { service, client } = meet();
+    const { service, client } = meetRaw(stage);
     service.answer = () => {};
     const missed = { status: 17, open: false, action: [-7, -7] };
     expect(await client.infer([1, 2, 3], 40)).toMatchObject(missed);
@@ -65,7 +61,7 @@ export function testRawClient({ directory, launch }: Place): void {
   });
 
   test("infer() leaves a connection that gives more than was asked for", async () => {
-    const { service, client } = meet();
+    const { service, client } = meetRaw(stage);
     service.answer = (observation, socket) => {
       doubled(observation, socket);
       doubled(observation, socket);
@@ -78,15 +74,15 @@ export function testRawClient({ directory, launch }: Place): void {
   });
 
   test("reset() begins an episode by another connection", async () => {
-    const { service, client } = meet();
+    const { service, client } = meetRaw(stage);
     await client.infer([1, 2, 3]);
     client.reset();
     expect(await client.infer([1, 2, 3])).toMatchObject({ action: [2, 4] });
     expect(service.connections).toBe(2);
   });
 
-  test("infer() sends no number that is not finite: it could look like the other protocol", async () => {
-    const { service, client } = meet();
+  test("infer() sends no NaN, which could look like the other protocol", async () => {
+    const { service, client } = meetRaw(stage);
     expect(await client.infer([NaN, 2, 3])).toMatchObject({ status: 16, action: [-7, -7] });
     expect(service.questions).toBe(0);
   });

@@ -159,6 +159,21 @@ function testRealService(prepare: () => Promise<Launch>): void {
     expect(worst(action, expected)).toBeLessThanOrEqual(TOLERANCE);
   });
 
+  test("an engine that stalls is late, and its late answers go to nobody", async () => {
+    await using client = drive(addresses.unix, "framed");
+    await client.connect();
+    const engine = enginePid(service.program.pid);
+    process.kill(engine, "SIGSTOP");
+    const [first, second] = exchange.requests;
+    const missed = await client.infer(floats(first as Uint8Array), 100);
+    expect(missed).toMatchObject({ status: 17, action: Array(12).fill(-7) as number[] });
+    // Its supervisor may have replaced it meanwhile.
+    if (isRunning(engine)) process.kill(engine, "SIGCONT");
+    const { action } = await client.infer(floats(second as Uint8Array));
+    const expected = floats(exchange.answers[1] as Uint8Array);
+    expect(worst(action, expected)).toBeLessThanOrEqual(TOLERANCE);
+  });
+
   test("a client outlives the engine that served it", async () => {
     await using client = drive(addresses.unix, "framed");
     for (let i = 0; i < 3; i++) {
