@@ -27,17 +27,18 @@ static void print(const lite3rl::Client& client, lite3rl::Status status, double 
               client.is_open() ? "true" : "false", answer.generation, ms);
 }
 
-// From here on every system call that waits is interrupted again and again.
+// From here on every wait for a socket is interrupted again and again: ppoll always, with
+// SA_RESTART too, which keeps the reading of standard input whole.
 static void interrupt() {
   struct sigaction action = {};
   action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
   sigaction(SIGALRM, &action, nullptr);
   const itimerval timer{{0, 700}, {0, 700}};
   setitimer(ITIMER_REAL, &timer, nullptr);
 }
 
 int main(int argc, char** argv) {
-  std::ios::sync_with_stdio(false);  // its own reading goes on after an interruption
   interrupt();
   const std::uint32_t n = argc > 2 ? std::uint32_t(std::atoi(argv[2])) : 0;
   const std::uint32_t a = argc > 3 ? std::uint32_t(std::atoi(argv[3])) : 0;
