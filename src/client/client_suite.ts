@@ -84,7 +84,7 @@ function testStatuses({ serve, drive }: Stage): void {
         const status = statuses[next++] ?? 0;
         const has = status < STATUS.badInput;
         socket.write(
-          has ? actionFrame(request, { status }) : reasonFrame(request, status, `why ${status}`),
+          has ? actionFrame(request, { status }) : reasonFrame(request, status, `why\n${status}`),
         );
       }),
     );
@@ -93,7 +93,7 @@ function testStatuses({ serve, drive }: Stage): void {
     for (const _ of statuses) outcomes.push(await client.infer(ONE));
     expect(outcomes.map(({ reason, action }) => [reason, action])).toEqual(
       statuses.map((status) =>
-        status < STATUS.badInput ? ["", [1, 2]] : [`why ${status}`, UNTOUCHED],
+        status < STATUS.badInput ? ["", [1, 2]] : [`why?${status}`, UNTOUCHED],
       ),
     );
     const names = ["ok", "fallback", "degraded"];

@@ -21,9 +21,13 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 static void print(const lite3rl::Client& client, lite3rl::Status status, double ms) {
   const lite3rl::Answer& answer = client.answer();
+  std::string reason = client.reason();
+  for (char& letter : reason) {
+    if (static_cast<signed char>(letter) < 0 || letter == '"' || letter == '\\') letter = '?';  // JSON takes the others
+  }
   std::printf("{\"status\":%d,\"name\":\"%s\",\"reason\":\"%s\",\"open\":%s,\"generation\":%u,"
               "\"ms\":%g,\"action\":[",
-              int(status), lite3rl::name(status), client.reason(),
+              int(status), lite3rl::name(status), reason.c_str(),
               client.is_open() ? "true" : "false", answer.generation, ms);
 }
 

@@ -330,10 +330,13 @@ class Client {
     std::snprintf(reason_, sizeof reason_, "%s", why);
     return status;
   }
-  // The reason that the frame in rx_ has.
+  // The reason that the frame in rx_ has, without what would control a terminal.
   void explain() noexcept {
     const std::size_t length = std::min<std::size_t>(frame_.payload_bytes, sizeof reason_ - 1);
-    std::memcpy(reason_, rx_.data() + kHeader, length);
+    for (std::size_t i = 0; i < length; ++i) {
+      const unsigned char byte = rx_[kHeader + i];
+      reason_[i] = byte < 32 || byte == 127 ? '?' : static_cast<char>(byte);
+    }
     reason_[length] = 0;
   }
   Status fail(Status status) noexcept {

@@ -101,4 +101,6 @@ def from_wire(data):
 
 
 def text_of(payload):
-    return payload[:512].decode("utf-8", "replace")
+    """A reason, without what would control a terminal."""
+    text = payload[:512].decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
