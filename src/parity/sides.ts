@@ -10,6 +10,7 @@ import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic, Backend } from "../runtime/backend.ts";
+import type { EmulationRecipe } from "../runtime/emulated.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
 import { type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import { readObservations } from "../dataset/observations.ts";
@@ -42,6 +43,7 @@ export interface EmulatedFile {
 
 const BACKENDS = {
   onnx: "onnx",
+  mlp: "mlp",
   toolkit: "toolkit",
   emulated: "fp16",
   "emulated:fp16": "fp16",
@@ -166,16 +168,25 @@ export async function openFileSide(
   }
   if (isRknnPath(spec)) return openRknnSide(spec, file, options);
   const normalizer = await normalizerFor(file, observationSize, options);
-  const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
-  const recipe =
-    kind === "w8a8"
-      ? {
-          precision: kind,
-          calibration: await readCalibration(spec, normalizer, observationSize, options),
-        }
-      : { precision: "fp16" as const };
-  const backend = await openModel(file, kind === "onnx" ? "onnx" : recipe);
+  const backend = await openModel(
+    file,
+    await backendOf(spec, normalizer, observationSize, options),
+  );
   return sideOf(isBackendName(spec) ? `${spec} (${path})` : path, backend, normalizer);
+}
+
+/** What runs the ONNX of a side; ONNX Runtime where only the file is named. */
+async function backendOf(
+  spec: string,
+  normalizer: Normalizer | undefined,
+  observationSize: number,
+  options: SideOptions,
+): Promise<"onnx" | "mlp" | EmulationRecipe> {
+  const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
+  if (kind === "onnx" || kind === "mlp") return kind;
+  if (kind !== "w8a8") return { precision: "fp16" };
+  const calibration = await readCalibration(spec, normalizer, observationSize, options);
+  return { precision: kind, calibration };
 }
 
 /** A .rknn on the NPU. Without a record of its own it expects what its ONNX expects. */
