@@ -6,8 +6,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { present } from "../../src/base/assert.ts";
+import { createRandom } from "../../src/base/random.ts";
 import { decodeOnnx, type OnnxModel, tensorFloats } from "../../src/formats/onnx.ts";
 import type { Normalizer } from "../../src/policy/normalizer.ts";
+import type { Policy } from "../../src/runtime/policy.ts";
 import { ROOT, run } from "./project.ts";
 
 const SOURCES = join(ROOT, "scripts", "dev", "service_peers");
@@ -48,18 +50,35 @@ export function writeNetwork(path: string, onnx: string, { mean, divisor }: Norm
   );
 }
 
-/**
- * Writes observations with the actions expected for them as `service_peers/exchange.h` has it.
- *
- * @param observations shape [rows, observationSize]
- * @param actions shape [rows, actionSize]
- */
-export function writeExchange(
-  path: string,
-  rows: number,
-  observations: Float32Array,
-  actions: Float32Array,
-): void {
+export interface Answers {
+  readonly rows: number;
+  /** Shape [rows, observationSize], around the normalizer's mean. */
+  readonly observations: Float32Array;
+  /** Shape [rows, actionSize]. */
+  readonly actions: Float32Array;
+}
+
+/** Observations as this policy may meet them, and what it answers to each. */
+export async function answersOf(policy: Policy, rows: number): Promise<Answers> {
+  const { observationSize, actionSize } = policy;
+  const { mean, divisor } = present(policy.normalizer);
+  const random = createRandom(7);
+  const observations = Float32Array.from({ length: rows * observationSize }, (_, i) => {
+    const term = i % observationSize;
+    return present(mean[term]) + present(divisor[term]) * random.normal();
+  });
+  const actions = new Float32Array(rows * actionSize);
+  const state = policy.backend.createState();
+  for (let row = 0; row < rows; row++) {
+    const observation = observations.subarray(row * observationSize, (row + 1) * observationSize);
+    const action = actions.subarray(row * actionSize, (row + 1) * actionSize);
+    await policy.act(observation, action, state);
+  }
+  return { rows, observations, actions };
+}
+
+/** Writes them as `service_peers/exchange.h` has it. */
+export function writeExchange(path: string, { rows, observations, actions }: Answers): void {
   const head = Uint32Array.of(rows, observations.length / rows, actions.length / rows);
   writeFileSync(path, join32([head, observations, actions]));
 }

@@ -5,18 +5,16 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { present } from "../../src/base/assert.ts";
-import { createRandom } from "../../src/base/random.ts";
 import { DEMO_POLICY, demoNetwork } from "../../src/policy/policy_fixture.ts";
 import { createNormalizer, readObservationStats } from "../../src/policy/normalizer.ts";
 import { openIsolated } from "../../src/runtime/isolated.ts";
 import { openPolicy } from "../../src/runtime/open.ts";
-import { createPolicy, type Policy } from "../../src/runtime/policy.ts";
+import { createPolicy } from "../../src/runtime/policy.ts";
 import { doubleLibrary, doubleOf, doubleOptions } from "../../src/runtime/rknn_double_fixture.ts";
 import { readLines } from "./lines.ts";
 import { residentMb } from "./process_memory.ts";
 import { run } from "./project.ts";
-import { buildPeer, writeExchange } from "./service_peers.ts";
+import { answersOf, buildPeer, writeExchange } from "./service_peers.ts";
 
 export interface SoakOptions {
   /** The program as it is started, such as the built binary. */
@@ -67,7 +65,7 @@ export async function soakSound(options: SoakOptions): Promise<SoakSummary> {
   const exported = run([...program, "export", ...words]);
   if (exported.status !== 0) throw new Error(exported.stderr);
   using policy = await openPolicy(model, obsStats, { backend: "auto" });
-  await writeAnswers(join(directory, "sound.exchange"), policy);
+  writeExchange(join(directory, "sound.exchange"), await answersOf(policy, ROWS));
   return soak(options, "sound", ["--model", model, "--obs-stats", obsStats], {});
 }
 
@@ -87,7 +85,7 @@ export async function soakFaults(options: SoakOptions): Promise<SoakSummary> {
     const normalizer = createNormalizer(await readObservationStats(DEMO_POLICY.obsStats));
     const backend = await openIsolated(readFileSync(model), doubleOptions());
     using policy = createPolicy(backend, normalizer);
-    await writeAnswers(join(directory, "faults.exchange"), policy);
+    writeExchange(join(directory, "faults.exchange"), await answersOf(policy, ROWS));
   }
   const { env } = doubleOptions({
     FAIL: "run:%50:-1",
@@ -172,26 +170,4 @@ async function startService(
   }
   const dispose = async (): Promise<void> => void (await stop());
   return { pid: child.pid, endpoints, stop, [Symbol.asyncDispose]: dispose };
-}
-
-/** Observations around the policy's mean, and what it answers to each. */
-async function writeAnswers(path: string, policy: Policy): Promise<void> {
-  const { observationSize, actionSize } = policy;
-  const { mean, divisor } = present(policy.normalizer);
-  const random = createRandom(7);
-  const observations = Float32Array.from({ length: ROWS * observationSize }, (_, i) => {
-    const term = i % observationSize;
-    return present(mean[term]) + present(divisor[term]) * random.normal();
-  });
-  const actions = new Float32Array(ROWS * actionSize);
-  const state = policy.backend.createState();
-  for (let row = 0; row < ROWS; row++) {
-    const observation = observations.subarray(row * observationSize, (row + 1) * observationSize);
-    await policy.act(
-      observation,
-      actions.subarray(row * actionSize, (row + 1) * actionSize),
-      state,
-    );
-  }
-  writeExchange(path, ROWS, observations, actions);
 }

@@ -6,12 +6,17 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { present } from "../../../src/base/assert.ts";
-import { createRandom } from "../../../src/base/random.ts";
 import { openPolicy } from "../../../src/runtime/open.ts";
 import { DEMO_POLICY } from "../../../src/policy/policy_fixture.ts";
 import { residentMb } from "../process_memory.ts";
 import { NATIVE_BINARY, run } from "../project.ts";
-import { buildPeer, PYTHON_SERVICE, writeExchange, writeNetwork } from "../service_peers.ts";
+import {
+  answersOf,
+  buildPeer,
+  PYTHON_SERVICE,
+  writeExchange,
+  writeNetwork,
+} from "../service_peers.ts";
 import { TOOLS } from "../tools.ts";
 import { randomCheckpoint } from "./checkpoints.ts";
 import { line } from "./measure.ts";
@@ -132,22 +137,9 @@ async function writeInputs(directory: string): Promise<string> {
   if (exported.status !== 0) throw new Error(exported.stderr);
   const onnx = join(directory, "s.onnx");
   using policy = await openPolicy(onnx, DEMO_POLICY.obsStats);
-  const { observationSize, actionSize } = policy;
   writeNetwork(join(directory, "network.bin"), onnx, present(policy.normalizer));
-  const random = createRandom(7);
-  const observations = new Float32Array(ROWS * observationSize).map(() => random.normal());
-  const actions = new Float32Array(ROWS * actionSize);
-  const state = policy.backend.createState();
-  for (let row = 0; row < ROWS; row++) {
-    const observation = observations.subarray(row * observationSize, (row + 1) * observationSize);
-    await policy.act(
-      observation,
-      actions.subarray(row * actionSize, (row + 1) * actionSize),
-      state,
-    );
-  }
   const exchange = join(directory, "exchange.bin");
-  writeExchange(exchange, ROWS, observations, actions);
+  writeExchange(exchange, await answersOf(policy, ROWS));
   return exchange;
 }
 
