@@ -16,11 +16,13 @@ const CLOEXEC = 0o2000000;
 const NONBLOCK = 0o4000;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
-const SO = { REUSEADDR: 2, ERROR: 4 } as const;
+const SO = { REUSEADDR: 2, ERROR: 4, PEERCRED: 17, PEERGROUPS: 59 } as const;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const BACKLOG = 128;
 const POLL = { IN: 1, OUT: 4 } as const;
+/** limits.h: NGROUPS_MAX */
+const GROUPS_MAX = 65_536;
 
 /** What a send or receive comes to when it moves no bytes. */
 export const CLOSED = -1;
@@ -99,6 +101,27 @@ export function acceptFrom(listener: number, isTcp: boolean): number {
   }
   if (isTcp) libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, Int32Array.of(1), 4);
   return fd;
+}
+
+/** Who is at the other end of a Unix socket, as the kernel saw it connect. */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  /** Its own group, then the supplementary ones. */
+  readonly gids: readonly number[];
+}
+
+export function peerCredentials(fd: number): PeerCredentials {
+  // struct ucred: pid, uid, gid
+  const own = new Int32Array(3);
+  const call = libc.getsockopt(fd, SOL_SOCKET, SO.PEERCRED, own, Uint32Array.of(own.byteLength));
+  checkCall("getsockopt", call);
+  const groups = new Int32Array(GROUPS_MAX);
+  const bytes = Uint32Array.of(groups.byteLength);
+  // Kernels before 4.13 do not tell: then the own group is all that is known.
+  const told = libc.getsockopt(fd, SOL_SOCKET, SO.PEERGROUPS, groups, bytes);
+  const others = told === 0 ? groups.subarray(0, (bytes[0] as number) / 4) : [];
+  return { pid: own[0] as number, uid: own[1] as number, gids: [own[2] as number, ...others] };
 }
 
 /** Connects within `timeoutMs`. Throws WIRE when nobody listens, DEADLINE when it takes longer. */
