@@ -27,6 +27,7 @@ export const libc = dlopen("libc.so.6", {
   recvmsg: { args: ["i32", "buffer", "i32"], returns: FFIType.i64_fast },
   poll: { args: ["buffer", FFIType.u64_fast, "i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
+  fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
   memfd_create: { args: ["cstring", "u32"], returns: "i32" },
   mmap: { args: ["ptr", FFIType.u64_fast, "i32", "i32", "i32", FFIType.i64_fast], returns: "i64" },
   munmap: { args: ["ptr", FFIType.u64_fast], returns: "i32" },

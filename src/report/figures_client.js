@@ -99,13 +99,30 @@ function lineOptions(figure) {
     points: { show: false },
     value: format,
   }));
+  const { windowS, isLogarithmic, spanMin } = figure;
+  const x = windowS ? { range: [-windowS, 0] } : {};
+  const y = isLogarithmic
+    ? { distr: 3, range: (_, low, high) => wholeDecades(low, high) }
+    : { range: (_, low, high) => span(low, high, spanMin) };
+  const ticks = {
+    splits: (plot, _, low, high) => logTicks([low, high], 2 * plot.height),
+    filter: (_, all) => all,
+    values: (_, splits) => splits.map((value) => short(value)),
+  };
   return {
     data: [figure.timeS, ...figure.series.map((line) => line.values)],
     series: [timeSeries(), ...series],
-    scales: { x: { time: false }, y: { range: (_, low, high) => span(low, high, figure.spanMin) } },
-    axes: [timeAxis(), valueAxis()],
-    cursor: timeCursor(),
+    scales: { x: { time: false, ...x }, y },
+    axes: [timeAxis(), { ...valueAxis(), ...(isLogarithmic ? ticks : {}) }],
+    cursor: { ...timeCursor(), ...(windowS ? { drag: { x: false, y: false } } : {}) },
   };
+}
+
+/** From a power of ten to another, so that the axis of a live plot stays where it is. */
+function wholeDecades(low, high) {
+  if (low === null) return [1, 1000];
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  return [10 ** first, 10 ** Math.max(last, first + 1)];
 }
 
 /** At least `spanMin` high, with a twelfth of air above and below. */
