@@ -19,6 +19,7 @@ import {
   ROWS_MAX,
   STATUS,
 } from "../wire/protocol.ts";
+import type { Recorder } from "./recorder.ts";
 import type { Episode, Inference } from "./inference.ts";
 
 /** What all connections of an engine share. */
@@ -29,8 +30,8 @@ export interface Service {
   readonly actionSize: number;
   /** The payload of a hello's answer. */
   readonly hello: Uint8Array;
-  /** Takes the rows of a request that has an action, shape [rows, observationSize]. */
-  record: ((observations: Float32Array, rows: number) => void) | undefined;
+  /** Takes the rows of the requests that have an action. */
+  recorder: Recorder | undefined;
 }
 
 export type Flow =
@@ -201,12 +202,12 @@ export class Connection {
 
   /** Queues the answer to the request that was just run. */
   #answer(): void {
-    const { inference, page, record } = this.#service;
+    const { inference, page, recorder } = this.#service;
     const { counters } = page;
     const { request } = this.#framer;
     const { status } = inference;
     if (hasAction(status)) {
-      record?.(inference.observations, request.rows);
+      recorder?.add(inference.observations, request.rows);
       if (this.#isLate()) {
         this.#answerReason(STATUS.deadlineMissed, LATE);
         (counters[COUNTER.deadlineMissed] as number)++;

@@ -22,6 +22,7 @@ import type { Events } from "./events.ts";
 import { sendConnection, Takeover } from "./hand_over.ts";
 import { Inference } from "./inference.ts";
 import { openServedModel, type ServedModel } from "./open_model.ts";
+import { checkRecording, Recorder } from "./recorder.ts";
 import { useRealtime } from "./realtime.ts";
 import { warmUp } from "./warm_up.ts";
 
@@ -35,6 +36,7 @@ interface Serving {
   readonly inference: Inference;
   readonly service: Service;
   readonly clients: Clients;
+  readonly recorder: Recorder | undefined;
 }
 
 /** Serves until the supervisor says stop or is gone. Throws what ends an engine by itself. */
@@ -119,6 +121,7 @@ class Engine implements Disposable {
     const nowUs = monotonicUs();
     this.#events.flush(nowUs);
     this.#serving?.inference.show();
+    this.#serving?.recorder?.flush();
     // Whatever it lacked may be there again.
     this.#serving?.clients.retryAccepting();
   }
@@ -167,16 +170,34 @@ class Engine implements Disposable {
     page.words[WORD.observationSize] = observationSize;
     page.words[WORD.actionSize] = actionSize;
     page.words[WORD.hasNpuTimes] = model.npuTimesUs === undefined ? 0 : 1;
+    const recorder = this.#createRecorder(command, observationSize);
     const inference = new Inference(model, command, page);
     const { generation } = command;
     const { hello } = model;
-    const service: Service = { inference, page, generation, actionSize, hello, record: undefined };
+    const service: Service = {
+      inference,
+      page,
+      generation,
+      actionSize,
+      hello,
+      recorder: undefined,
+    };
     const clients = new Clients(this.#epoll, service, command, this.#events);
-    this.#serving = { model, inference, service, clients };
+    this.#serving = { model, inference, service, clients, recorder };
     const warmup = await this.#warmUp(model, clients, command.warmup);
+    service.recorder = recorder;
     useRealtime(command);
     this.#setState("ready");
     this.#events.say(describeReady(model, warmup));
+  }
+
+  #createRecorder({ record }: OpenCommand, size: number): Recorder | undefined {
+    if (record === undefined) return undefined;
+    const options = { ...record, size };
+    checkRecording(options);
+    return new Recorder(options, this.#page, (message) => {
+      this.#events.say({ event: "warn", name: "record", message });
+    });
   }
 
   async #warmUp(
@@ -221,7 +242,9 @@ class Engine implements Disposable {
 
   /** Gives every connection to the next engine; keeps those that it does not take. */
   #handOver(fd: number): void {
-    const { clients } = present(this.#serving, "an open model");
+    const { clients, recorder } = present(this.#serving, "an open model");
+    // The next engine goes on with the file.
+    recorder?.close();
     using to = new MessageSocket(fd);
     clients.stopAccepting();
     let handed = 0;
@@ -240,6 +263,7 @@ class Engine implements Disposable {
   /** Stops accepting and reading; sends queued answers for a while, then closes. */
   #drain(): void {
     this.#setState("draining");
+    this.#serving?.recorder?.close();
     this.#events.flush();
     const clients = this.#serving?.clients;
     if (clients === undefined) return;

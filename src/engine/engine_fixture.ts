@@ -16,7 +16,6 @@ import {
   type EngineEvent,
   type ListenerKind,
   type OpenCommand,
-  type ReadyEvent,
 } from "../service/control.ts";
 import { createPage, type EnginePage, type EngineSnapshot, readPage } from "../service/page.ts";
 
@@ -68,17 +67,21 @@ export class EngineUnderTest {
   /** Starts an engine and has it open a model. */
   static async open(opening: Opening, options?: EngineOptions) {
     const engine = new EngineUnderTest(options);
-    engine.command({
+    engine.open(opening);
+    const ready = await engine.event("ready");
+    return { engine, ready };
+  }
+
+  open(opening: Opening): void {
+    this.command({
       type: "open",
       generation: 1,
-      backend: "onnx",
+      backend: "mlp",
       warmup: 1,
       nonFiniteMax: 10,
       maxClients: LIMITS.connections,
       ...opening,
     });
-    const ready = (await engine.event("ready")) as ReadyEvent;
-    return { engine, ready };
   }
 
   get snapshot(): EngineSnapshot {
