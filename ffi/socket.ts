@@ -17,17 +17,7 @@ const CLOEXEC = 0o2000000;
 const NONBLOCK = 0o4000;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
-const SO = {
-  REUSEADDR: 2,
-  TYPE: 3,
-  ERROR: 4,
-  PEERCRED: 17,
-  ACCEPTCONN: 30,
-  PEERGROUPS: 59,
-} as const;
-/** fcntl.h */
-const F = { SETFD: 2, GETFL: 3, SETFL: 4 } as const;
-const FD_CLOEXEC = 1;
+const SO = { REUSEADDR: 2, ERROR: 4, PEERCRED: 17, PEERGROUPS: 59 } as const;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 /** Clients that wait while an engine takes another's place: as many as a service holds. */
@@ -121,6 +111,12 @@ function giveToGroup(fd: number, address: SocketAddress & { kind: "unix" }, gid:
   }
 }
 
+/** sys/socket.h and fcntl.h, for a descriptor that comes from elsewhere. */
+const SO_TYPE = 3;
+const SO_ACCEPTCONN = 30;
+const F = { SETFD: 2, GETFL: 3, SETFL: 4 } as const;
+const FD_CLOEXEC = 1;
+
 /**
  * A listening stream socket that another program has made: from now on no child inherits it and it
  * does not block. Throws CONFIG for a descriptor that is something else.
@@ -131,7 +127,7 @@ export function adoptListener(fd: number): SocketAddress {
   const isSocket = libc.getsockname(fd, bytes, length) === 0;
   const family = bytes.readUInt16LE(0);
   const isKnown = isSocket && (family === AF.UNIX || family === AF.INET);
-  if (!isKnown || option(fd, SO.TYPE) !== STREAM || option(fd, SO.ACCEPTCONN) !== 1) {
+  if (!isKnown || option(fd, SO_TYPE) !== STREAM || option(fd, SO_ACCEPTCONN) !== 1) {
     throw new Lite3Error(
       "CONFIG",
       `Cannot listen on file descriptor ${fd}: it is no listening stream socket of a path or an ` +
