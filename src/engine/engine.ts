@@ -184,7 +184,7 @@ class Engine implements Disposable {
     };
     const clients = new Clients(this.#epoll, service, command, this.#events);
     this.#serving = { model, inference, service, clients, recorder };
-    const warmup = await this.#warmUp(model, clients, command.warmup);
+    const warmup = await this.#warmUp(model, clients, command);
     service.recorder = recorder;
     useRealtime(command);
     this.#setState("ready");
@@ -203,12 +203,12 @@ class Engine implements Disposable {
   async #warmUp(
     model: ServedModel,
     clients: Clients,
-    count: number,
+    command: OpenCommand,
   ): Promise<ReadyEvent["warmup"]> {
     const page = this.#page;
     const warmed = await warmUp(
       model.policy,
-      count,
+      command,
       (fd) => void clients.adopt(fd, "unix"),
       async () => {
         let waiting = this.#turn(0);

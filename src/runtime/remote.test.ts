@@ -145,7 +145,7 @@ describe("openRemote() on a framed service", () => {
     });
   });
 
-  test("goes on when the service loads another model, except where one model is meant", async () => {
+  test("goes on when the service loads another, except where one model is meant", async () => {
     const answers = { 2: { generation: 2 } };
     const { backend } = await open({ answers });
     expect([await run(backend, 1, 1), await run(backend, 2, 1)]).toEqual([[1], [2]]);
