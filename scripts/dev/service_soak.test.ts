@@ -1,7 +1,7 @@
 /** Short soaks from source, and proof that the driver sees what is wrong. */
 
 import { expect, test } from "bun:test";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../../src/base/directory_fixture.ts";
 import { present } from "../../src/base/assert.ts";
@@ -41,10 +41,12 @@ describeWith("cc")("the service under many requests", () => {
   });
 
   test("never gives a wrong action while its model fails, hangs and crashes", async () => {
-    const summary = await soakFaults(optionsIn("faults"));
+    const options = optionsIn("faults");
+    const summary = await soakFaults(options);
     expect(summary).toMatchObject({ wrong: 0, busy: 0, status: 0 });
     expect(summary.answered).toBeGreaterThan(REQUESTS / 2);
-    expect(Math.min(summary.badInput, summary.closed)).toBeGreaterThan(0);
+    expect(Math.min(summary.badInput, summary.failed, summary.closed)).toBeGreaterThan(0);
+    expect(readdirSync(join(options.directory, "once")).sort()).toEqual(["crash", "hang"]);
   });
 });
 

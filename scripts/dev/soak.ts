@@ -31,10 +31,10 @@ export default async function soak(args: readonly string[]): Promise<number> {
   const built = await build([process.arch]);
   if (built !== 0) return built;
   const directory = mkdtempSync(join(tmpdir(), "lite3rl-soak-"));
-  const common = { program: [NATIVE_BINARY], cc: cc.path, directory, seed: Number(values.seed) };
+  const common = { program: [NATIVE_BINARY], cc: cc.path, directory, seed: count(values.seed) };
   const runs = [
-    { name: "sound", start: soakSound, requests: Number(values.requests) },
-    { name: "faults", start: soakFaults, requests: Number(values["fault-requests"]) },
+    { name: "sound", start: soakSound, requests: count(values.requests) },
+    { name: "faults", start: soakFaults, requests: count(values["fault-requests"]) },
   ];
   let isGood = true;
   try {
@@ -49,6 +49,11 @@ export default async function soak(args: readonly string[]): Promise<number> {
     rmSync(directory, { recursive: true, force: true });
   }
   return isGood ? 0 : 1;
+}
+
+function count(text: string): number {
+  if (/^\d{1,12}$/.test(text)) return Number(text);
+  throw new Error(`need a whole number, not "${text}"`);
 }
 
 function progressOf(name: string, requests: number): SoakOptions["onProgress"] {
