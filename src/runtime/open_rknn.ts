@@ -12,6 +12,7 @@ import { readFile, sha256 } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { warn } from "../base/log.ts";
 import { parseRknn } from "../formats/rknn.ts";
+import { isRknnDouble } from "../formats/rknn_double.ts";
 import { readRecord, recordPath } from "../policy/conversion_record.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import type { Backend } from "./backend.ts";
@@ -23,6 +24,8 @@ export interface NpuOptions {
   readonly librknnrt?: string | undefined;
   readonly core?: Core;
   readonly io?: IoKind;
+  /** Variables for the process that holds the library: for the test double, off without one. */
+  readonly libraryEnv?: Readonly<Record<string, string>>;
 }
 
 export interface RknnModelFile {
@@ -56,17 +59,20 @@ function readMetadata(path: string, bytes: Uint8Array): PolicyMetadata | undefin
 
 /** Opens the file on the NPU, in a process of its own. Throws UNSUPPORTED without a library. */
 export async function openRknnModel(file: RknnModelFile, options: NpuOptions): Promise<Backend> {
-  const { core = "auto", io = "auto", librknnrt } = options;
+  const { core = "auto", io = "auto", librknnrt, libraryEnv: env = {} } = options;
   const library = findRknnLibrary(librknnrt);
   if (library === undefined) {
+    const cure = isRknnDouble(file.bytes)
+      ? "and the file is made for the test double: need that by --librknnrt and LITE3RL_DOUBLE=1"
+      : "need it there or by --librknnrt; off the board run the .onnx that it was converted from";
     throw new Lite3Error(
       "UNSUPPORTED",
       `Cannot run ${quote(file.path)}: no ${LIBRARY_NAME} in ${LIBRARY_DIRECTORIES.join(", ")}, ` +
-        "need it there or by --librknnrt; off the board run the .onnx that it was converted from",
+        cure,
     );
   }
   return describeSource("Cannot run model", file.path, async () => {
-    const backend = await openIsolated(file.bytes, { library, core, io });
+    const backend = await openIsolated(file.bytes, { library, core, io, env });
     if (backend.arithmetic === "double") {
       warn(`${library} is a test double of the NPU library: no figure is an NPU's`);
     }
