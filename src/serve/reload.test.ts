@@ -15,6 +15,7 @@ import { copyFileSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
+import { DEMO_POLICY } from "../policy/policy_fixture.ts";
 import { GRU_CHECKPOINT } from "../policy/recurrent_fixture.ts";
 import { askAll, startLoad } from "./load_fixture.ts";
 import {
@@ -36,10 +37,14 @@ let other: Exchange;
 let store: string;
 let stores = 0;
 
-/** v1 and v2 of one policy, of which v2 takes observations as they are; v3 is no model at all. */
+/** v2 is v1 with another activation, gru a policy of other sizes. */
 beforeAll(async () => {
   await exportDemoPolicy(directory, "v1.onnx");
-  await exportDemoPolicy(directory, "v2.onnx", ["--normalizer", "none"]);
+  const config = join(directory, "tanh.yaml");
+  writeFileSync(config, (await Bun.file(DEMO_POLICY.config).text()).replace("elu", "tanh"));
+  const external = ["--obs-stats", OBS_STATS, "--normalizer", "external", "--no-check"];
+  const v2 = ["--config", config, "--output", join(directory, "v2.onnx"), ...external];
+  expect((await run(["export", DEMO_POLICY.checkpoint, ...v2])).status).toBe(0);
   const gru = ["--activation", GRU_CHECKPOINT.activation, "--output", join(directory, "gru.onnx")];
   expect((await run(["export", GRU_CHECKPOINT.path, ...gru])).status).toBe(0);
   exchange = await computeExchange(join(directory, "v1.onnx"));
@@ -100,7 +105,7 @@ describe("serve: a reload", () => {
   test("by SIGUSR1 gives another policy's answers from then on, also after a death", async () => {
     const service = await start("--spare");
     const unix = join(store, "s");
-    other = await computeExchange(join(directory, "v2.onnx"), OBS_STATS);
+    other = await computeExchange(join(directory, "v2.onnx"));
     pointTo("v2");
     process.kill(service.program.pid, "SIGUSR1");
     await service.stderr.until(/generation 2 of .* serves, 0 connections moved/);

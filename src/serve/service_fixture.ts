@@ -76,12 +76,9 @@ export interface Exchange {
 }
 
 /** The 256 observations of the golden file and what the model answers to each. */
-export async function computeExchange(
-  model: string,
-  obsStats: string | undefined = DEMO_POLICY.obsStats,
-): Promise<Exchange> {
+export async function computeExchange(model: string): Promise<Exchange> {
   const { observations } = await readGoldenActions();
-  using policy = await openPolicy(model, obsStats, { backend: "auto" });
+  using policy = await openPolicy(model, DEMO_POLICY.obsStats, { backend: "auto" });
   const { observationSize, actionSize } = policy;
   const state = policy.backend.createState();
   const requests: Uint8Array[] = [];
