@@ -20,6 +20,7 @@ const SUBCOMMANDS: Record<string, string> = {
   kernel: "compile the kernel of the mlp backend",
   locks: "resolve the wheels of rknn-toolkit2 anew (needs the network)",
   bench: "speeds and sizes as JSON lines",
+  recovery: "engines killed, crashed, hung and broken under load: how long until the next answer",
   train: "train a demo policy from nothing (Python, an hour)",
 };
 
