@@ -25,6 +25,7 @@ import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
+import type { About } from "../wire/protocol.ts";
 
 /** What is said of a side that is a .rknn, which was emulated. */
 export interface EmulatedFile {
@@ -59,6 +60,8 @@ export interface Side {
   readonly observationSize: number;
   readonly actionSize: number;
   readonly emulatedFile?: EmulatedFile;
+  /** What a service says of itself, its evidence included. */
+  readonly service?: About;
   /** `raw` shape [rows, observationSize] → actions [rows, actionSize]. */
   run(observations: Float32Array, rows: number): Promise<Float32Array>;
   [Symbol.dispose](): void;
@@ -281,24 +284,14 @@ async function normalizerFor(
   return chooseNormalizer(file, observationSize, folded ? undefined : options.obsStats);
 }
 
-/** Opens a service; its sizes are the other side's. */
+/** Opens a service; what it does not say of its sizes is the other side's. */
 export function openEndpointSide(
   spec: string,
-  sizes: { observationSize: number; actionSize: number },
-  options: SideOptions,
+  { observationSize, actionSize }: Partial<Pick<Side, "observationSize" | "actionSize">>,
+  { timeoutMs }: SideOptions,
 ): Side {
-  const { observationSize, actionSize } = sizes;
-  const backend = openRemote(parseEndpoint(spec), { ...sizes, timeoutMs: options.timeoutMs });
-  return {
-    label: spec,
-    evidence: backend.arithmetic,
-    observationSize,
-    actionSize,
-    async run(observations, rows) {
-      const actions = new Float32Array(rows * actionSize);
-      await backend.infer(observations, actions, backend.createState(), rows);
-      return actions;
-    },
-    [Symbol.dispose]: () => backend[Symbol.dispose](),
-  };
+  const sizes = { observationSize, actionSize };
+  const backend = openRemote(parseEndpoint(spec), { ...sizes, timeoutMs, oneModel: true });
+  const side = sideOf(spec, backend, undefined);
+  return backend.about === undefined ? side : { ...side, service: backend.about };
 }

@@ -89,6 +89,7 @@ describe("serve: being ready", () => {
       ready: true,
       endpoints: [`unix:${unix}`],
       model,
+      generation: 1,
       observationSize: 45,
       actionSize: 12,
       normalizer: "obs-stats",
@@ -151,7 +152,7 @@ describe("serve: being ready", () => {
       failed(
         2,
         "Cannot listen on 0.0.0.0: the service would answer the whole network, need 127.0.0.1 " +
-          "(and ssh -L for other machines) or --insecure-network",
+          "(and ssh -L or WireGuard for other machines) or --insecure-network",
       ),
     );
     expect(service.ready).toMatch(/^READY tcp:0\.0\.0\.0:\d+ /);
