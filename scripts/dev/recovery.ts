@@ -76,9 +76,15 @@ async function startService(directory: string, trigger: string, spare: boolean) 
   writeFileSync(model, doubleOf(await demoNetwork()));
   const unix = join(directory, "s");
   const flags = [
-    ...["--model", model, "--obs-stats", DEMO_POLICY.obsStats, "--librknnrt", doubleLibrary()],
-    ...["--io", "float", "--socket", unix, "--infer-timeout", `${INFER_TIMEOUT_MS}ms`],
-    ...["--no-config-file", "--quiet", ...(spare ? ["--spare"] : [])],
+    `--model=${model}`,
+    `--obs-stats=${DEMO_POLICY.obsStats}`,
+    `--librknnrt=${doubleLibrary()}`,
+    "--io=float",
+    `--socket=${unix}`,
+    `--infer-timeout=${INFER_TIMEOUT_MS}ms`,
+    "--no-config-file",
+    "--quiet",
+    ...(spare ? ["--spare"] : []),
   ];
   const program = Bun.spawn([...programCommand(), "serve", ...flags], {
     env: { ...process.env, ...doubleOptions({ TRIGGER: trigger }).env },

@@ -10,7 +10,7 @@ import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
 import { DEMO_POLICY, demoNetwork } from "../policy/policy_fixture.ts";
 import { doubleLibrary, doubleOf, doubleOptions } from "../runtime/rknn_double_fixture.ts";
-import { askAll, startLoad } from "./load_fixture.ts";
+import { askAll, note, startLoad } from "./load_fixture.ts";
 import { computeExchange, enginePids, type Exchange } from "./service_fixture.ts";
 import { killServices, startService } from "./service_fixture.ts";
 
@@ -59,7 +59,7 @@ describe("serve: an engine that dies", () => {
         await load.answers(500);
       }
       const { wrong, closed, gapMs } = load.stop();
-      console.error(`longest time without an answer ${more.join()}: ${gapMs} ms`);
+      note(`longest time without an answer ${more.join()}: ${gapMs} ms`);
       expect({ wrong, closed }).toEqual({ wrong: 0, closed: 3 });
       const { status, stderr } = await service.stop();
       expect(status).toBe(0);
@@ -68,7 +68,7 @@ describe("serve: an engine that dies", () => {
     });
   }
 
-  test("ends the service, with the reason, when it dies again and again without an answer", async () => {
+  test("ends the service, with the reason, when it dies again and again unanswered", async () => {
     const gone = join(directory, "gone");
     mkdirSync(gone);
     const moving = join(gone, "policy.onnx");
@@ -161,8 +161,12 @@ describeWith("cc")("serve: an NPU that breaks", () => {
   const trigger = join(directory, "trigger");
   let npuExchange: Exchange;
   const npuFlags = (...more: string[]) => [
-    ...["--model", rknn, "--obs-stats", DEMO_POLICY.obsStats, "--librknnrt", doubleLibrary()],
-    ...["--io", "float", "--infer-timeout", "200ms", ...more],
+    `--model=${rknn}`,
+    `--obs-stats=${DEMO_POLICY.obsStats}`,
+    `--librknnrt=${doubleLibrary()}`,
+    "--io=float",
+    "--infer-timeout=200ms",
+    ...more,
   ];
   const environment = (faults: Record<string, string | number> = {}) =>
     doubleOptions({ TRIGGER: trigger, ...faults }).env as Record<string, string>;
@@ -192,7 +196,7 @@ describeWith("cc")("serve: an NPU that breaks", () => {
       const [, ms] = await service.stderr.until(/answers since (\d+) ms later/);
       await load.answers(200);
       const { wrong, closed, gapMs } = load.stop();
-      console.error(`${what}: answers again after ${ms} ms, longest gap ${gapMs} ms`);
+      note(`${what}: answers again after ${ms} ms, longest gap ${gapMs} ms`);
       expect(wrong).toBe(0);
       // Each NaN ends a connection, and the tenth in a row the engine.
       expect(closed).toBe(what === "nan" ? 10 : 1);

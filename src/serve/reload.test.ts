@@ -17,7 +17,7 @@ import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
 import { DEMO_POLICY } from "../policy/policy_fixture.ts";
 import { GRU_CHECKPOINT } from "../policy/recurrent_fixture.ts";
-import { askAll, startLoad } from "./load_fixture.ts";
+import { askAll, note, startLoad } from "./load_fixture.ts";
 import {
   Client,
   computeExchange,
@@ -70,8 +70,10 @@ function pointTo(version: string): void {
 
 const start = (...more: string[]): Promise<Service> =>
   startService([
-    ...["--model", join(store, "current", "policy.onnx"), "--obs-stats", OBS_STATS],
-    ...["--socket", join(store, "s"), ...more],
+    `--model=${join(store, "current", "policy.onnx")}`,
+    `--obs-stats=${OBS_STATS}`,
+    `--socket=${join(store, "s")}`,
+    ...more,
   ]);
 
 describe("serve: a reload", () => {
@@ -96,7 +98,7 @@ describe("serve: a reload", () => {
     pipelined.send(exchange.requests[2]!);
     await expectAnswers(pipelined, [exchange.answers[2]!]);
     const { wrong, closed, gapMs } = load.stop();
-    console.error(`longest time without an answer: ${gapMs} ms`);
+    note(`longest time without an answer: ${gapMs} ms`);
     expect({ wrong, closed }).toEqual({ wrong: 0, closed: 0 });
     for (const client of [half, pipelined]) client.close();
     expect((await service.stop()).status).toBe(0);

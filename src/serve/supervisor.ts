@@ -256,8 +256,8 @@ export class Supervisor implements Disposable {
     this.#final = new Lite3Error(
       "NATIVE",
       `Cannot go on serving: ${plural(this.settings.restartsMax, "engine")} died within a minute ` +
-        `without an answer in between, the last one ${engine.describeEnd()}; lite3rl doctor checks ` +
-        "library and driver, --restarts-max allows more",
+        `without an answer in between, the last one ${engine.describeEnd()}; ` +
+        "lite3rl doctor checks library and driver, --restarts-max allows more",
     );
   }
 
