@@ -27,6 +27,7 @@ import {
   killServices,
   type Service,
   startService,
+  untilEngines,
 } from "./service_fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -108,13 +109,15 @@ describe("serve: a reload", () => {
     const service = await start("--spare");
     const unix = join(store, "s");
     other = await computeExchange(join(directory, "v2.onnx"));
+    const before = await untilEngines(service.program.pid, 2);
     pointTo("v2");
     process.kill(service.program.pid, "SIGUSR1");
     await service.stderr.until(/generation 2 of .* serves, 0 connections moved/);
     expect(await askAll(unix, exchange.requests)).toEqual(other);
     // What is there by now was never accepted.
     pointTo("broken");
-    process.kill(enginePids(service.program.pid)[0]!, "SIGKILL");
+    const [serving] = await untilEngines(service.program.pid, 2, before);
+    process.kill(serving!, "SIGKILL");
     await service.stderr.until(/was ended by SIGKILL\n/);
     const load = startLoad(unix, other);
     await load.answers(200);
