@@ -78,7 +78,8 @@ describe("serve: an engine that dies", () => {
       status: 6,
       last:
         "error: Cannot go on serving: 4 engines died within a minute without an answer in " +
-        `between, the last one said: Cannot read "${moving}": there is no such file, need a file; ` +
+        `between, the last one said: Cannot read "${moving}": there is no such file, ` +
+        "need a file; " +
         "lite3rl doctor checks library and driver, --restarts-max allows more",
     });
   });
