@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describeOnAarch64, findTool } from "../../scripts/dev/test_tools.ts";
 import { BINARIES, ROOT, run } from "../../scripts/dev/project.ts";
 import { AARCH64_ENV, asAarch64 } from "../../scripts/dev/emulate.ts";
