@@ -161,7 +161,8 @@ async function startReady(
   command: readonly string[],
   cwd: string,
 ): Promise<AsyncDisposable & { readonly pid: number }> {
-  const child = Bun.spawn([...command], { cwd, stdio: ["pipe", "pipe", "pipe"] });
+  // A session of its own, as the engine has one: the kernel shares a busy CPU among sessions.
+  const child = Bun.spawn([...command], { cwd, stdio: ["pipe", "pipe", "pipe"], detached: true });
   const { value } = await child.stdout.getReader().read();
   if (!new TextDecoder().decode(value).startsWith("READY")) {
     throw new Error(`${command[0]} is not ready: ${await new Response(child.stderr).text()}`);
