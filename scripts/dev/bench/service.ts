@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { present } from "../../../src/base/assert.ts";
 import { openPolicy } from "../../../src/runtime/open.ts";
 import { DEMO_POLICY } from "../../../src/policy/policy_fixture.ts";
-import { residentMb } from "../process_memory.ts";
+import { cpuMs, residentMb } from "../process_use.ts";
 import { NATIVE_BINARY, run } from "../project.ts";
 import {
   answersOf,
@@ -33,8 +33,9 @@ const LOADS = {
 type Load = keyof typeof LOADS;
 type Peer = "ours" | "c" | "python";
 
-/** What the client measured, µs. */
+/** What the client measured, µs, and the service's time on the CPU for each request. */
 interface Figures {
+  readonly cpu: number;
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
@@ -77,9 +78,12 @@ export async function service(directory: string): Promise<void> {
   const ask = (peer: Peer, load: Load): Figures => {
     const { connections, requests, hz } = LOADS[load];
     const words = [`unix:${socket(peer)}`, exchange, connections, requests, hz].map(String);
+    const pid = present(pids.get(peer));
+    const before = cpuMs(pid);
     const { status, stdout, stderr } = run([client, ...words], { cwd: directory });
     if (status !== 0) throw new Error(`${peer}, ${load}: ${stderr}`);
-    return JSON.parse(stdout) as Figures;
+    const cpu = (1000 * (cpuMs(pid) - before)) / requests;
+    return { ...(JSON.parse(stdout) as Omit<Figures, "cpu">), cpu };
   };
   const rounds = Array.from({ length: ROUNDS }, () => askAll(ask));
   compare(rounds);
@@ -112,8 +116,9 @@ function compare(rounds: readonly Round[]): void {
   for (const key of present(rounds[0]).keys()) {
     const [p50, p99, p999] = (["p50", "p99", "p999"] as const).map((f) => median(sorted(key, f)));
     const best = sorted(key, "p50")[0];
-    const perSecond = median(sorted(key, "perSecond"));
-    line({ name: `service, ${key}`, unit: "us", best, p50, p99, p999, perSecond, runs: ROUNDS });
+    const [cpu, perSecond] = (["cpu", "perSecond"] as const).map((f) => median(sorted(key, f)));
+    const figures = { best, p50, p99, p999, cpu, perSecond };
+    line({ name: `service, ${key}`, unit: "us", ...figures, runs: ROUNDS });
   }
   for (const { load, peer, figure, budget } of BUDGETS) {
     const [ours, theirs] = ["ours", peer].map((who) => `${who}, ${load}`) as [string, string];
