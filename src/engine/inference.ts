@@ -92,7 +92,7 @@ export class Inference {
     this.#episode = episode;
     this.#rows = rows;
     this.#startedUs = this.nowUs;
-    if (rows > 1 && !this.#checkRows()) return;
+    if ((rows > 1 || isReset) && !this.#checkRows()) return;
     if (isReset) reset(episode);
     this.#page.words[WORD.busySinceUs] = this.nowUs;
     return this.#runFrom(0);
@@ -111,7 +111,7 @@ export class Inference {
     this.#shownUs = this.nowUs;
   }
 
-  /** Policies look at each row themselves; a request of several is looked at before any runs. */
+  /** Policies look at a row themselves; where more is at stake, it is looked at before any runs. */
   #checkRows(): boolean {
     const size = this.#policy.observationSize;
     for (let i = 0; i < this.#rows * size; i++) {
