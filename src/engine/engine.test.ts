@@ -151,7 +151,7 @@ describe("the engine", () => {
     client.close();
   });
 
-  test("ends when its supervisor hangs up, and ignores what is the supervisor's to obey", async () => {
+  test("ends when its supervisor hangs up, and ignores signals, which are for that", async () => {
     const { engine } = await EngineUnderTest.open({ model, obsStats: OBS_STATS, backend: "mlp" });
     const unix = socketPath();
     await engine.listen(unix);

@@ -79,7 +79,7 @@ describe("guards on actions", () => {
 });
 
 describe("guards on observations", () => {
-  test("count per term what is out of the calibration range, and mark what is far out", async () => {
+  test("count per term what is out of the calibrated range, and mark what is far", async () => {
     const observation = observe(0);
     const ranges = {
       min: [...observation].map((value) => value - 1),
