@@ -120,7 +120,7 @@ describe("the framed client of a recurrent policy", () => {
     return [...action];
   }
 
-  test("takes a request's rows as consecutive steps, and begins anew where it says so", async () => {
+  test("takes rows of a request as consecutive steps, and begins anew where told to", async () => {
     const sequence = requests(false).slice(0, 9);
     const alone = [...numbers(await answersAlone(sequence))];
     using client = new FramedClient({ kind: "unix", path: unix }, 20_000);

@@ -43,7 +43,7 @@ test("renderLivePage() has a plot for each leg, and a row for each term of the o
   expect(page.match(/<li id="term-\d+">/g)?.length).toBe(45);
 });
 
-test("renderLivePage() refers to nothing outside of itself, and may ask its own server alone", () => {
+test("renderLivePage() refers to nothing outside of itself, and may ask its server", () => {
   using view = filledView();
   const page = renderLivePage(view);
   expect(page).toContain("connect-src 'self'");

@@ -143,7 +143,9 @@ describe("startHttp()", () => {
     const { port } = new URL(server.address);
     expect(await refusalOf(() => startHttp({ ...LOOPBACK, port: Number(port) }, view))).toEqual({
       code: "BUSY",
-      message: `Cannot serve HTTP on "tcp:127.0.0.1:${port}": the address is in use, choose another --http`,
+      message:
+        `Cannot serve HTTP on "tcp:127.0.0.1:${port}": the address is in use, ` +
+        "choose another --http",
     });
   });
 });

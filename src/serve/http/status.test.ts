@@ -17,7 +17,7 @@ test("statusOf() survives JSON, with what is not a number as null", () => {
   expect(engine?.service.reduce((sum, count) => sum + count, 0)).toBe(100);
 });
 
-test("statusOf() has another layout for other terms or another service, none without an engine", () => {
+test("statusOf() has another layout for other terms or service, none without an engine", () => {
   using view = filledView();
   const { layout } = statusOf(view);
   view.answer(1);
