@@ -147,7 +147,7 @@ describe("openMlp()", () => {
     });
   }
 
-  test("sums a dense layer in the order of its inputs, to the last bit, in rows and alone", async () => {
+  test("sums a dense layer in the order of its inputs, to the last bit, row by row", async () => {
     // Widths around those of a panel of weights, odd and even numbers of inputs.
     for (const [inputs, outputs] of [
       [1, 1],
