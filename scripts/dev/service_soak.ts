@@ -12,7 +12,7 @@ import { openPolicy } from "../../src/runtime/open.ts";
 import { createPolicy } from "../../src/runtime/policy.ts";
 import { doubleLibrary, doubleOf, doubleOptions } from "../../src/runtime/rknn_double_fixture.ts";
 import { readLines } from "./lines.ts";
-import { residentMb } from "./process_memory.ts";
+import { residentMb } from "./process_use.ts";
 import { run } from "./project.ts";
 import { answersOf, buildPeer, writeExchange } from "./service_peers.ts";
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { present } from "../../../src/base/assert.ts";
 import { openPolicy } from "../../../src/runtime/open.ts";
 import { DEMO_POLICY } from "../../../src/policy/policy_fixture.ts";
-import { residentMb } from "../process_memory.ts";
+import { cpuMs, residentMb } from "../process_use.ts";
 import { NATIVE_BINARY, run } from "../project.ts";
 import {
   answersOf,
@@ -33,8 +33,9 @@ const LOADS = {
 type Load = keyof typeof LOADS;
 type Peer = "ours" | "c" | "python";
 
-/** What the client measured, µs. */
+/** What the client measured, µs, and the service's time on the CPU for each request. */
 interface Figures {
+  readonly cpu: number;
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
@@ -77,9 +78,12 @@ export async function service(directory: string): Promise<void> {
   const ask = (peer: Peer, load: Load): Figures => {
     const { connections, requests, hz } = LOADS[load];
     const words = [`unix:${socket(peer)}`, exchange, connections, requests, hz].map(String);
+    const pid = present(pids.get(peer));
+    const before = cpuMs(pid);
     const { status, stdout, stderr } = run([client, ...words], { cwd: directory });
     if (status !== 0) throw new Error(`${peer}, ${load}: ${stderr}`);
-    return JSON.parse(stdout) as Figures;
+    const cpu = (1000 * (cpuMs(pid) - before)) / requests;
+    return { ...(JSON.parse(stdout) as Omit<Figures, "cpu">), cpu };
   };
   const rounds = Array.from({ length: ROUNDS }, () => askAll(ask));
   compare(rounds);
@@ -112,19 +116,21 @@ function compare(rounds: readonly Round[]): void {
   for (const key of present(rounds[0]).keys()) {
     const [p50, p99, p999] = (["p50", "p99", "p999"] as const).map((f) => median(sorted(key, f)));
     const best = sorted(key, "p50")[0];
-    const perSecond = median(sorted(key, "perSecond"));
-    line({ name: `service, ${key}`, unit: "us", best, p50, p99, p999, perSecond, runs: ROUNDS });
+    const [cpu, perSecond] = (["cpu", "perSecond"] as const).map((f) => median(sorted(key, f)));
+    const figures = { best, p50, p99, p999, cpu, perSecond };
+    line({ name: `service, ${key}`, unit: "us", ...figures, runs: ROUNDS });
   }
   for (const { load, peer, figure, budget } of BUDGETS) {
     const [ours, theirs] = ["ours", peer].map((who) => `${who}, ${load}`) as [string, string];
     const isThroughput = figure === "perSecond";
-    // The best rounds are those that the machine's other work disturbed least.
+    // The best rounds are those that other work disturbed least, but not both in the same one; the
+    // median is of pairs that were measured one after the other.
     const bestOf = (key: string): number => present(sorted(key, figure).at(isThroughput ? -1 : 0));
     const best = bestOf(ours) / bestOf(theirs);
     const of = (round: Round, key: string): number => present(round.get(key))[figure];
     const ratios = rounds.map((round) => of(round, ours) / of(round, theirs));
     const ratio = { best, median: median(ratios.sort((a, b) => a - b)) };
-    const holds = isThroughput ? best >= budget : best <= budget;
+    const holds = isThroughput ? ratio.median >= budget : ratio.median <= budget;
     line({ name: `service against ${peer}, ${load}, ${figure}`, ...ratio, budget, holds });
   }
 }
@@ -161,7 +167,8 @@ async function startReady(
   command: readonly string[],
   cwd: string,
 ): Promise<AsyncDisposable & { readonly pid: number }> {
-  const child = Bun.spawn([...command], { cwd, stdio: ["pipe", "pipe", "pipe"] });
+  // A session of its own, as the engine has one: the kernel shares a busy CPU among sessions.
+  const child = Bun.spawn([...command], { cwd, stdio: ["pipe", "pipe", "pipe"], detached: true });
   const { value } = await child.stdout.getReader().read();
   if (!new TextDecoder().decode(value).startsWith("READY")) {
     throw new Error(`${command[0]} is not ready: ${await new Response(child.stderr).text()}`);
