@@ -174,6 +174,16 @@ describe("the engine", () => {
     expect(await engine.end()).toEqual({ status: 3, stderr: "" });
   });
 
+  test("refuses real-time options that are not permitted, instead of doing without", async () => {
+    const isolated = ["unshare", "--user", "--map-root-user", "prlimit", "--rtprio=0"];
+    const engine = new EngineUnderTest({ wrapper: isolated });
+    engine.open({ model, obsStats: OBS_STATS, fifo: 20 });
+    const { code, message } = await engine.event("failed");
+    expect(code).toBe("NATIVE");
+    expect(message).toStartWith("Cannot run with --fifo 20: not permitted (EPERM), need ");
+    expect((await engine.end()).status).toBe(6);
+  });
+
   test("is not for people", async () => {
     expect(await run(["engine"])).toEqual(
       failed(2, "Cannot run engine by itself: it has nobody to serve for, use serve"),

@@ -184,7 +184,7 @@ class Engine implements Disposable {
     };
     const clients = new Clients(this.#epoll, service, command, this.#events);
     this.#serving = { model, inference, service, clients, recorder };
-    const warmup = await this.#warmUp(model, clients, command.warmup);
+    const warmup = await this.#warmUp(model, clients, command);
     service.recorder = recorder;
     useRealtime(command);
     this.#setState("ready");
@@ -203,21 +203,20 @@ class Engine implements Disposable {
   async #warmUp(
     model: ServedModel,
     clients: Clients,
-    count: number,
+    command: OpenCommand,
   ): Promise<ReadyEvent["warmup"]> {
     const page = this.#page;
-    const warmed = await warmUp(
-      model.policy,
-      count,
-      (fd) => void clients.adopt(fd, "unix"),
-      async () => {
-        let waiting = this.#turn(0);
-        while (waiting !== undefined) {
-          await waiting;
-          waiting = this.#handleRest();
-        }
-      },
-    );
+    const turn = async (): Promise<void> => {
+      let waiting = this.#turn(0);
+      while (waiting !== undefined) {
+        await waiting;
+        waiting = this.#handleRest();
+      }
+    };
+    const adopt = (fd: number): void => void clients.adopt(fd, "unix");
+    const warmed = await warmUp(model.policy, command, { adopt, turn });
+    // Now they leave whom it had as clients.
+    await turn();
     page.counters.fill(0);
     page.outside.fill(0);
     for (const histogram of Object.values(page.histograms)) histogram.fill(0);

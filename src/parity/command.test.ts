@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
@@ -83,28 +84,23 @@ describe("parity --json", () => {
 
   test("finds no difference between a model and its service, in either order", async () => {
     const endpoint = `unix:${socket}`;
-    const flags = [...stats, "--dataset", dataset, "--mae", "0"];
+    const flags = [...stats, "--dataset", dataset, "--mae", "0", "--model", model];
     const [forth, back] = await Promise.all([
-      runJson(["parity", model, endpoint, ...flags]),
-      runJson(["parity", endpoint, model, ...flags]),
+      runJson(["parity", "mlp", endpoint, ...flags]),
+      runJson(["parity", endpoint, "mlp", ...flags]),
     ]);
-    const same = { pass: true, mae: 0, max: 0, samples: 256 };
+    const label = `mlp (${model})`;
+    const sha256 = createHash("sha256").update(readFileSync(model)).digest("hex");
+    const about = { program: "lite3rl", backend: "mlp", evidence: "cpu", model: { sha256 } };
+    const same = { pass: true, mae: 0, max: 0, samples: 256, evidence: { a: "cpu", b: "cpu" } };
     expect([forth, back]).toMatchObject([
       {
         status: 0,
-        json: {
-          ...same,
-          sides: { a: model, b: endpoint },
-          evidence: { a: "cpu", b: "unstated" },
-        },
+        json: { ...same, sides: { a: label, b: endpoint }, services: { b: about } },
       },
       {
         status: 0,
-        json: {
-          ...same,
-          sides: { a: endpoint, b: model },
-          evidence: { a: "unstated", b: "cpu" },
-        },
+        json: { ...same, sides: { a: endpoint, b: label }, services: { a: about } },
       },
     ]);
   });
@@ -207,8 +203,7 @@ describe("compareSides()", () => {
       {
         code: "WIRE",
         message:
-          `Cannot use the service at unix:${socket}: it did not answer one observation ` +
-          `(The service at unix:${socket} did not answer within 200 ms (0 of 4 bytes)), ` +
+          `Cannot use the service at unix:${socket}: it takes 45 numbers and gives 12, ` +
           "need one that takes 2 numbers and gives 1",
       },
       {

@@ -8,12 +8,13 @@ import { notice, setJsonLog } from "../base/log.ts";
 import { type Stop, stopOnSignals } from "../base/stop.ts";
 import { defineCommand } from "../cli/command.ts";
 import type { ReadyEvent } from "../service/control.ts";
-import { chooseEndpoints, openEndpoints } from "./endpoints.ts";
+import { checkReach, chooseEndpoints, httpAddress, openEndpoints } from "./endpoints.ts";
 import { chooseFiles, chooseOptions, type ServeFlags } from "./engine_options.ts";
 import { SERVE_FLAGS } from "./flags.ts";
 import type { Counters } from "./history.ts";
 import type { Listener } from "./listener.ts";
 import { describeReady } from "./ready.ts";
+import { createServiceView } from "./service_view.ts";
 import { Supervisor } from "./supervisor.ts";
 import { takeSystemdListeners } from "./systemd.ts";
 
@@ -40,6 +41,7 @@ export default defineCommand({
       checkCalibration(flags.calibration, supervisor, ready);
       listeners.push(...openEndpoints(endpoints));
       await supervisor.listen(listeners);
+      using _http = await openHttp(flags, supervisor);
       if (!stop.requested) context.announce(describeReady(flags.model, listeners, ready));
       await supervisor.serve();
       notice(lastWords(supervisor.totals()));
@@ -60,6 +62,17 @@ async function createSupervisor(flags: ServeFlags): Promise<Supervisor> {
     spare: flags.spare,
     watch: flags.watch,
   });
+}
+
+/** What `--http` asks for, if it does. */
+async function openHttp(flags: ServeFlags, supervisor: Supervisor): Promise<Disposable> {
+  if (flags.http === undefined) return { [Symbol.dispose]() {} };
+  const address = httpAddress(flags.http);
+  checkReach(address, flags.insecureNetwork, "metrics");
+  const { startHttp } = await import("./http/server.ts");
+  const server = await startHttp(address, createServiceView(supervisor));
+  supervisor.history.tell("info", "http", `metrics and a live page are at ${server.address}`);
+  return server;
 }
 
 function stopAtEndOfStdin(stop: Stop): void {
@@ -97,6 +110,6 @@ function lastWords(totals: Counters): string {
   return (
     `stopped: ${answered} answers on ${connections} connections, ` +
     `${badInput + failed + protocolErrors} refused, ` +
-    `${partialFrames} left in the middle of an observation`
+    `${partialFrames} left in the middle of a request`
   );
 }

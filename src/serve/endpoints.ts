@@ -41,6 +41,17 @@ export function chooseEndpoints(flags: EndpointFlags, given: readonly Listener[]
   return { addresses, access: { mode, gid } };
 }
 
+const DEFAULT_HTTP = { kind: "tcp", host: "127.0.0.1", port: 3589 } as const;
+
+/** `--http [host:port|unix:PATH]`; what is left out is 127.0.0.1 and 3589. */
+export function httpAddress(text: string | true): SocketAddress {
+  if (text === true) return DEFAULT_HTTP;
+  if (text.startsWith("unix:")) return unixAddress(text.slice("unix:".length));
+  const address = tcpAddress(text);
+  const saysPort = /\d$/.test(text) && (/:/.test(text) || /^\d+$/.test(text));
+  return address.kind === "tcp" && !saysPort ? { ...address, port: DEFAULT_HTTP.port } : address;
+}
+
 /** Refuses what is reached from beyond this machine, unless the user says so. */
 export function checkReach(address: SocketAddress, isAllowed: boolean, what: string): void {
   if (address.kind === "unix" || address.host.startsWith("127.") || isAllowed) return;

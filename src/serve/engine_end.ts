@@ -3,6 +3,7 @@
  */
 
 import { Lite3Error, quote } from "../base/errors.ts";
+import type { ReadyEvent } from "../service/control.ts";
 import type { EngineProcess } from "./engine_process.ts";
 import type { DeathKind } from "./view.ts";
 
@@ -24,5 +25,18 @@ export function openingError(engine: EngineProcess): Lite3Error {
     engine.killedFor === "hang" ? "DEADLINE" : "NATIVE",
     `Cannot open ${quote(engine.open.model)}: its engine ${engine.describeEnd()}; lite3rl doctor ` +
       "checks library and driver",
+  );
+}
+
+export type Sizes = Pick<ReadyEvent, "observationSize" | "actionSize">;
+
+/** Why an engine that is ready cannot take the place of one with these sizes; undefined: it can. */
+export function sizesProblem({ open, ready }: EngineProcess, before: Sizes): string | undefined {
+  if (ready?.observationSize === before.observationSize && ready.actionSize === before.actionSize) {
+    return undefined;
+  }
+  return (
+    `has ${quote(open.model)}, which is ${ready?.observationSize} → ${ready?.actionSize}, ` +
+    `but clients were promised ${before.observationSize} → ${before.actionSize}`
   );
 }

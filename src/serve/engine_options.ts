@@ -12,7 +12,7 @@ import { isRknnPath } from "../runtime/open_rknn.ts";
 import { parseIds } from "./accounts.ts";
 import type { SERVE_FLAGS } from "./flags.ts";
 import type { ModelFiles } from "./model_files.ts";
-import type { EngineOptions } from "./supervisor.ts";
+import type { EngineOptions } from "./settings.ts";
 
 export type ServeFlags = FlagValues<typeof SERVE_FLAGS>;
 

@@ -4,6 +4,7 @@
  */
 
 import { expect } from "bun:test";
+import { readFileSync } from "node:fs";
 import {
   type Program,
   type Ran,
@@ -25,6 +26,12 @@ export interface Service {
   readonly stderr: TextStream;
   /** Sends the signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<Ran>;
+}
+
+/** The engines of a service, oldest first. */
+export function enginePids(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+  return children === "" ? [] : children.split(" ").map(Number);
 }
 
 const running = new Set<Service>();

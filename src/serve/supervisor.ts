@@ -14,29 +14,16 @@ import { plural } from "../base/text.ts";
 import type { Stop } from "../base/stop.ts";
 import type { OpenCommand, ReadyEvent } from "../service/control.ts";
 import { Bell } from "./bell.ts";
-import { kindOfDeath, openingError } from "./engine_end.ts";
-import { EngineProcess } from "./engine_process.ts";
+import { kindOfDeath, openingError, type Sizes, sizesProblem } from "./engine_end.ts";
+import { type EngineNotice, EngineProcess } from "./engine_process.ts";
 import { createFallbackPolicy, type FallbackPolicy } from "./fallback_policy.ts";
 import { type Counters, History } from "./history.ts";
 import type { Listener } from "./listener.ts";
 import { createWatch, type ModelFiles, resolveFiles } from "./model_files.ts";
+import { createRecentObservations } from "./recent_observations.ts";
 import { createRestartPolicy } from "./restart_policy.ts";
+import type { SupervisorSettings } from "./settings.ts";
 import { createWatchdog, LOOK_MS, type Watchdog } from "./watchdog.ts";
-
-/** How an engine opens whatever files it is given. */
-export type EngineOptions = Omit<
-  OpenCommand,
-  "type" | "generation" | "fallbackOnly" | keyof ModelFiles
->;
-
-export interface SupervisorSettings {
-  readonly files: ModelFiles;
-  readonly options: EngineOptions;
-  readonly inferTimeoutMs: number;
-  readonly restartsMax: number;
-  readonly spare: boolean;
-  readonly watch: boolean;
-}
 
 /** How long clients may take to read their last answers once an engine stops. */
 const DRAIN_MS = 500;
@@ -67,7 +54,7 @@ export class Supervisor implements Disposable {
   /** The files that serve: what a reload has accepted. */
   #accepted: ModelFiles;
   #generation = 1;
-  #sizes: Pick<ReadyEvent, "observationSize" | "actionSize"> | undefined;
+  #sizes: Sizes | undefined;
   #current: EngineProcess | undefined;
   /** Of another model, or of the NPU again: it takes the place of `current` when it is ready. */
   #next: NextEngine | undefined;
@@ -75,7 +62,9 @@ export class Supervisor implements Disposable {
   #spareAtMs = 0;
   #restartAtMs = 0;
   #diedMs: number | undefined;
+  readonly #saidOfModel = new Set<string>();
   #wantsReload = false;
+  readonly #recent = createRecentObservations();
   #final: Lite3Error | undefined;
 
   constructor(settings: SupervisorSettings) {
@@ -136,12 +125,12 @@ export class Supervisor implements Disposable {
 
   /** Serves until the wish to stop. Throws NATIVE when no engine stays alive. */
   async serve(): Promise<void> {
-    if (this.settings.watch) {
-      const watch = createWatch(this.settings.files);
-      this.#every(WATCH_MS, () => {
-        if (watch.hasChanged()) this.reload();
-      });
-    }
+    const watch = this.settings.watch ? createWatch(this.settings.files) : undefined;
+    this.#every(WATCH_MS, () => {
+      if (watch?.hasChanged() === true) this.reload();
+      const { counters, observation } = this.#current?.snapshot() ?? {};
+      if (observation !== undefined && counters?.answered) this.#recent.add(observation);
+    });
     while (this.#stop?.requested !== true && this.#final === undefined) {
       if (!(await this.#step())) await this.#bell.next(this.#dueInMs());
     }
@@ -198,14 +187,21 @@ export class Supervisor implements Disposable {
       type: "open",
       generation,
       fallbackOnly: this.#fallback?.isActive,
+      probe: this.#recent.rows(),
     };
-    const engine = new EngineProcess(open, this.#bell, ({ event, name, message, count = 1 }) =>
-      this.history.tell(event, name, count > 1 ? `${message} (${count} times)` : message, {
-        count,
-      }),
-    );
+    const engine = new EngineProcess(open, this.#bell, (notice) => this.#pass(notice));
     this.#engines.set(engine, createWatchdog(inferTimeoutMs));
     return engine;
+  }
+
+  /** What an engine says goes on; what each says of the same model, once. */
+  #pass({ event, name, message, count = 1 }: EngineNotice): void {
+    if (name === "model") {
+      if (this.#saidOfModel.has(message)) return;
+      this.#saidOfModel.add(message);
+    }
+    const text = count > 1 ? `${message} (${count} times)` : message;
+    this.history.tell(event, name, text, { count });
   }
 
   /** Ends engines that hang. */
@@ -304,17 +300,9 @@ export class Supervisor implements Disposable {
   }
 
   #checkSizes(engine: EngineProcess): boolean {
-    const [now, before] = [engine.ready, this.#sizes];
-    if (now === undefined || before === undefined) return false;
-    const isSame =
-      now.observationSize === before.observationSize && now.actionSize === before.actionSize;
-    if (!isSame && engine.rejection === undefined) {
-      engine.reject(
-        `has ${quote(engine.open.model)}, which is ${now.observationSize} → ${now.actionSize}, ` +
-          `but clients were promised ${before.observationSize} → ${before.actionSize}`,
-      );
-    }
-    return isSame;
+    const problem = this.#sizes === undefined ? undefined : sizesProblem(engine, this.#sizes);
+    if (problem !== undefined && engine.rejection === undefined) engine.reject(problem);
+    return problem === undefined;
   }
 
   #tellRecovery(diedMs: number): true {

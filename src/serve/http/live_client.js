@@ -11,6 +11,7 @@
 /** An answer takes a millisecond; what takes this long is no live service. */
 const ANSWER_TIMEOUT_MS = 3000;
 const MIB = 1 << 20;
+const EVIDENCE = { npu: "Runs on the NPU.", unstated: "Not stated to run on the NPU." };
 
 let settings;
 /** One point an answer: when, and the values of each figure; gaps are null. */
@@ -56,7 +57,7 @@ function showLost(error) {
 }
 
 function show(status) {
-  if (status.layout !== settings.layout) {
+  if (status.layout !== null && status.layout !== settings.layout) {
     location.reload();
     return;
   }
@@ -160,7 +161,7 @@ function showHeader(status, change) {
   setText("headline", ready ? `${name} answers ${rate} requests/s` : `Not ready: ${why ?? name}`);
   document.title = `${ready ? "" : "✕ "}${name} · lite3rl serve`;
   if (model) {
-    setText("evidence", model.evidence === "npu" ? "Runs on the NPU." : "Does not run on the NPU.");
+    setText("evidence", EVIDENCE[model.evidence] ?? "Does not run on the NPU.");
     const version = model.version ? `, version ${model.version}` : "";
     setText(
       "model",

@@ -28,16 +28,16 @@ export function renderLivePage(view: ServiceView): string {
       decimals: 1,
       isLogarithmic: true,
     }),
-    linePlot("rate", "Requests per second", ["answered", "not answered"], { decimals: 0 }),
+    linePlot("rate", "Requests per second", ["answered", "not answered"], {
+      decimals: 0,
+      floor: 0,
+    }),
   ];
   const joints = actionPlots(actions);
   const body = html`${header(view)}
     <main>
       <h2>Requests</h2>
-      ${plots.map(renderFigure)}
-      <h2>Actions</h2>
-      <p class="lead">Of the last request, twice a second.</p>
-      <div class="pair">${joints.map(renderFigure)}</div>
+      ${plots.map(renderFigure)} ${actions.length === 0 ? html`` : actionTerms(joints)}
       ${observations.length === 0 ? html`` : observationTerms(observations)}
       <h2>Counts</h2>
       <p class="lead">Since the service began, over all of its engines.</p>
@@ -58,7 +58,7 @@ export function renderLivePage(view: ServiceView): string {
     title: "lite3rl serve",
     body,
     figures: [...plots, ...joints],
-    report: { layout: key, pollMs: POLL_MS, windowS: WINDOW_S, actions: actions.length },
+    report: { layout: key, pollMs: POLL_MS, windowS: WINDOW_S },
     live: { style: liveStyle, script: liveScript },
   });
 }
@@ -99,11 +99,12 @@ interface LinePlot {
   readonly decimals: number;
   readonly caption?: string;
   readonly isLogarithmic?: boolean;
+  readonly floor?: number;
   readonly heightPx?: number;
 }
 
 function linePlot(id: string, title: string, names: readonly string[], plot: LinePlot): Figure {
-  const { decimals, caption = "", isLogarithmic = false, heightPx = 200 } = plot;
+  const { caption = "", heightPx = 200, ...scale } = plot;
   const series = names.map((name, i) => ({
     name,
     color: COLORS[i] ?? ("muted" as const),
@@ -111,7 +112,7 @@ function linePlot(id: string, title: string, names: readonly string[], plot: Lin
     values: [null, null],
   }));
   const timeS = [-WINDOW_S, 0];
-  const lines = { timeS, series, decimals, isLogarithmic, spanMin: 0.1, windowS: WINDOW_S };
+  const lines = { timeS, series, ...scale, spanMin: 0.1, windowS: WINDOW_S };
   return { id, title, caption, heightPx, data: { kind: "lines", ...lines } };
 }
 
@@ -129,6 +130,12 @@ function actionPlots(names: readonly string[]): Figure[] {
       { decimals: 2, heightPx: 130 },
     );
   });
+}
+
+function actionTerms(joints: readonly Figure[]): Html {
+  return html`<h2>Actions</h2>
+    <p class="lead">Of the last request, twice a second.</p>
+    <div class="pair">${joints.map(renderFigure)}</div>`;
 }
 
 function observationTerms(names: readonly string[]): Html {

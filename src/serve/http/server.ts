@@ -84,7 +84,9 @@ function listen(address: SocketAddress, view: ServiceView): Bun.Server<undefined
   };
   if (address.kind === "tcp") {
     const { host, port } = address;
-    return Bun.serve({ ...options, hostname: host, port, idleTimeout: IDLE_S });
+    // Said, because without `development` Bun lets several programs share a port.
+    const alone = { reusePort: false };
+    return Bun.serve({ ...options, ...alone, hostname: host, port, idleTimeout: IDLE_S });
   }
   const umask = process.umask(0o177);
   try {

@@ -4,6 +4,7 @@
  * anybody.
  */
 
+import { outputNames } from "../../policy/contract.ts";
 import { BOUNDS_US } from "../../service/page.ts";
 import type { ServiceSnapshot, ServiceView } from "../view.ts";
 import { TERMS_SHOWN, termNames } from "./terms.ts";
@@ -12,8 +13,11 @@ type AsTheyAre =
   "ready" | "totals" | "deaths" | "restarts" | "swaps" | "engineRssBytes" | "supervisorRssBytes";
 
 export interface ServiceStatus extends Pick<ServiceSnapshot, AsTheyAre> {
-  /** Changes when the page has to be another: another service, other terms. */
-  readonly layout: string;
+  /**
+   * Another where the page has to be another: for another service, or other terms. Null while no
+   * engine lives, since a page need not change for that.
+   */
+  readonly layout: string | null;
   /** Of a clock that does not jump; starts anywhere. */
   readonly atMs: number;
   readonly why: string | null;
@@ -40,7 +44,7 @@ export function statusOf(view: ServiceView): ServiceStatus {
   const { ready, totals, deaths, restarts, swaps, engineRssBytes, supervisorRssBytes } = snapshot;
   const { engine } = snapshot;
   return {
-    layout: layoutOf(view, snapshot).key,
+    layout: engine ? layoutOf(view, snapshot).key : null,
     atMs: performance.now(),
     ready,
     why: snapshot.why ?? null,
@@ -77,7 +81,12 @@ export interface Layout {
 export function layoutOf(view: ServiceView, snapshot: ServiceSnapshot): Layout {
   const { engine, observationNames, actionNames } = snapshot;
   const observations = termNames(observationNames, engine?.observation.length ?? 0, "observation");
-  const actions = termNames(actionNames, engine?.action.length ?? 0, "action");
+  const actionSize = engine?.action.length ?? 0;
+  const actions = termNames(
+    actionNames.length > 0 ? actionNames : outputNames(actionSize),
+    actionSize,
+    "action",
+  );
   const parts = [view.version, view.startedMs, observations, actions];
   return { key: Bun.hash(JSON.stringify(parts)).toString(36), observations, actions };
 }
