@@ -38,7 +38,7 @@ declare module "*_client.js" {
   export default text;
 }
 
-declare module "*.py" {
+declare module "*.hpp" {
   const text: string;
   export default text;
 }

@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { CACHE, ROOT, run } from "./project.ts";
+import { TOOLS } from "./tools.ts";
 
 const SOURCES = join(ROOT, "ffi", "stub");
 
@@ -31,6 +32,13 @@ export type Product = keyof typeof PRODUCTS;
 export type Compiler =
   | { readonly arch: "native"; readonly cc: string }
   | { readonly arch: "arm64"; readonly python: string };
+
+/** Path of the double for this machine. Throws where there is no compiler. */
+export function buildNativeDouble(): string {
+  const cc = TOOLS.cc();
+  if ("missing" in cc) throw new Error(`The test double cannot be built: ${cc.missing}`);
+  return buildStub("librknnrt_double.so", { arch: "native", cc: cc.path });
+}
 
 /** Path of the product, built if it is not there yet. */
 export function buildStub(product: Product, compiler: Compiler): string {

@@ -8,8 +8,7 @@ import { readFile, writeFileAtomic } from "../../src/base/files.ts";
 import { LIMITS } from "../../src/base/limits.ts";
 import { decodeOnnx } from "../../src/formats/onnx.ts";
 import { doubleOfOnnx, doubleOfRknn } from "../../src/runtime/double_of_rknn.ts";
-import { buildStub } from "./build_double.ts";
-import { TOOLS } from "./tools.ts";
+import { buildNativeDouble } from "./build_double.ts";
 
 export default async function double(args: readonly string[]): Promise<number> {
   const [source, output, onnx, ...more] = args;
@@ -25,10 +24,8 @@ export default async function double(args: readonly string[]): Promise<number> {
       output,
       isOnnx ? doubleOfOnnx(decodeOnnx(read(source))) : doubleOfRknn(read(source), model),
     );
-    const cc = TOOLS.cc();
-    if ("missing" in cc) throw new Error(cc.missing);
-    const library = buildStub("librknnrt_double.so", { arch: "native", cc: cc.path });
-    console.error(`LITE3RL_DOUBLE=1 LITE3RL_LIBRKNNRT=${library} lite3rl serve --model ${output}`);
+    const settings = `LITE3RL_DOUBLE=1 LITE3RL_LIBRKNNRT=${buildNativeDouble()}`;
+    console.error(`${settings} lite3rl serve --model ${output}`);
     return 0;
   } catch (error) {
     console.error(`error: ${error instanceof Error ? error.message : String(error)}`);

@@ -16,7 +16,7 @@ const files = [...new Bun.Glob("**/*").scanSync({ cwd: ROOT, dot: true, onlyFile
   .filter((path) => !IGNORED.test(path))
   .sort();
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
-const CODE = /\.(?:ts|js|css|py|c|h)$/;
+const CODE = /\.(?:ts|js|css|py|c|h|cpp|hpp)$/;
 const code = files.filter((path) => CODE.test(path) && !path.endsWith(".d.ts"));
 const source = code.filter((path) => /^(?:src|ffi)\/.*\.ts$/.test(path));
 const isTest = (path: string): boolean =>
@@ -67,6 +67,7 @@ const ORDER = [
     "src/collect",
     "src/convert",
     "src/serve",
+    "src/client",
     "src/engine",
     "src/agent",
     "src/parity",
@@ -165,7 +166,9 @@ test("every fixture is in the manifest with its digest, and nothing else is", ()
 test("text speaks of the project alone: no machine's paths, no registry's hosts", () => {
   const foreign =
     /\/(?:work|farm)\/|\/tmp\/bash_jobs|\/root\/|registry\.npmjs|pypi\.org|pythonhosted|deb\.debian/;
-  const texts = files.filter((path) => /\.(?:ts|js|json|md|toml|txt|py|css|yaml|lock)$/.test(path));
+  const texts = files.filter((path) =>
+    /\.(?:ts|js|json|md|toml|txt|py|cpp|hpp|css|yaml|lock)$/.test(path),
+  );
   const self = relative(ROOT, import.meta.path);
   expect(texts.filter((path) => path !== self && foreign.test(read(path)))).toEqual([]);
 });

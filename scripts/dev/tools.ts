@@ -37,6 +37,10 @@ export const TOOLS = {
   torch: () => hasTorch() ?? install(["python3-torch"]) ?? hasTorch() ?? notThere("torch"),
   /** Compiles what of the project is C for this machine. */
   cc: () => onPath("cc") ?? install(["gcc", "libc6-dev"]) ?? onPath("cc") ?? notThere("cc"),
+  /** Compiles the C++ client, its sanitizers included. */
+  cxx: () => onPath("c++") ?? install(["g++"]) ?? onPath("c++") ?? notThere("c++"),
+  /** Eigen's headers, with which the vendor's controller is written. */
+  eigen: () => hasEigen() ?? install(["libeigen3-dev"]) ?? hasEigen() ?? notThere("Eigen"),
   /** A Python with ziglang, which compiles the same for aarch64. */
   zig: () => makeVenv(join(ROOT, "scripts", "dev", "zig_requirements.txt")),
   /** The vendor's NPU library for aarch64, version 1.5.2. */
@@ -80,6 +84,12 @@ function notThere(program: string): Tool {
 function hasQemu(): Tool | undefined {
   const isThere = existsSync(join(AARCH64_LIBRARIES, "lib", "libstdc++.so.6"));
   return isThere ? onPath("qemu-aarch64-static") : undefined;
+}
+
+function hasEigen(): Tool | undefined {
+  const places = ["/usr/include/eigen3", "/usr/local/include/eigen3"];
+  const path = places.find((place) => existsSync(join(place, "Eigen", "Dense")));
+  return path === undefined ? undefined : { path };
 }
 
 /** The first Python that can import torch: the system's may hide behind another on PATH. */

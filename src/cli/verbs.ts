@@ -44,6 +44,12 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../serve/command.ts")).default,
   },
   {
+    name: "client",
+    aliases: [],
+    summary: "Print a client of the service, as one file of C++ or Python",
+    load: async () => (await import("../client/command.ts")).default,
+  },
+  {
     name: "agent",
     aliases: ["run_rknn_agent"],
     summary: "Run a policy, or a service, in a closed loop with an environment",

@@ -2,11 +2,13 @@
  * `lite3rl demo`: the whole way in one call, and its result as a page, a table and a document.
  */
 
+import { existsSync } from "node:fs";
 import { cpus, release } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import * as v from "valibot";
 import { version } from "../../package.json" with { type: "json" };
 import { present } from "../base/assert.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
 import { stopOnSignals } from "../base/stop.ts";
 import { checkOutput, writeFileAtomic } from "../base/files.ts";
 import { type CommandResult, defineCommand, pathValue } from "../cli/command.ts";
@@ -22,6 +24,9 @@ const NOTES = [
   "Latency is the agent's: observation out, action back, over the Unix socket on this machine.",
   "Parity compares float32 with an emulation of the NPU's fp16 arithmetic; it is no board figure.",
 ] as const;
+const DOUBLE_NOTE =
+  "Stage npu ran a test double of the NPU library on the CPU (evidence: double): it shows that " +
+  "the way to the library works, and no figure of an NPU.";
 
 export default defineCommand({
   name: "demo",
@@ -34,6 +39,11 @@ export default defineCommand({
       help: "Where everything goes (default: ./lite3rl-demo)",
       schema: v.optional(pathValue(), "lite3rl-demo"),
     },
+    double: {
+      value: "<library>",
+      help: "One stage more, over this test double of the NPU library (ffi/stub)",
+      schema: v.optional(pathValue()),
+    },
   },
   async run(_positionals, flags) {
     const page = join(flags.output, "report.html");
@@ -41,12 +51,22 @@ export default defineCommand({
     const started = performance.now();
     const startedAt = new Date().toISOString();
     using stop = stopOnSignals();
-    const result = await runDemo(flags.output, stop);
+    const result = await runDemo(flags.output, stop, findDouble(flags.double));
     const report = describe(result, startedAt);
     writeFileAtomic(page, renderDemoPage(report));
     return conclude(result, report, page, (performance.now() - started) / 1000);
   },
 });
+
+/** Known to be there before the first stage, rather than after all the others. */
+function findDouble(path: string | undefined): string | undefined {
+  if (path === undefined || existsSync(path)) return path && resolve(path);
+  throw new Lite3Error(
+    "NOT_FOUND",
+    `Cannot run the demo over ${quote(path)}: there is no such file, need the test double of the ` +
+      "NPU library; from source, bun run demo --double builds it",
+  );
+}
 
 const degrees = (radians: number): number => (radians * 180) / Math.PI;
 
@@ -95,7 +115,11 @@ function describe(result: DemoResult, startedAt: string): DemoReport {
       perOutput: comparison.perOutput,
       errors: [...comparison.errors],
     },
-    notes: [...NOTES, describeSpeed(summary.velocity[0])],
+    notes: [
+      ...NOTES,
+      ...(result.npu === undefined ? [] : [DOUBLE_NOTE]),
+      describeSpeed(summary.velocity[0]),
+    ],
   };
 }
 
@@ -136,6 +160,7 @@ function conclude(
       stand: report.stand,
       parity: parityDocument(result.parity),
       service: parityDocument(result.service),
+      ...(result.npu === undefined ? {} : { npu: parityDocument(result.npu) }),
       latencyUs: latency,
       trajectorySha256: walk.trajectorySha256,
       page,
@@ -148,7 +173,8 @@ function conclude(
       `Walked ${walk.walkedM.toFixed(2)} m in ${WALK_S} s with ${walk.falls} falls; latency p50 ` +
         `${microseconds(latency.p50)}, p99 ${microseconds(latency.p99)}, max ` +
         `${microseconds(latency.max)}; ${seconds(took)} in all`,
-      report.notes[0] ?? "",
+      NOTES[0],
+      ...(result.npu === undefined ? [] : [DOUBLE_NOTE]),
       `Result page: ${page}`,
     ].join("\n"),
     ...(failed.length === 0 ? {} : { failure: `stages that failed: ${failed.join(", ")}` }),

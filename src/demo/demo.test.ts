@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { findTool, testWith } from "../../scripts/dev/test_tools.ts";
 import { runEpisode } from "../agent/episode.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
-import { failed, OBS_STATS, type Program, start, TextStream } from "../cli/program_fixture.ts";
+import { failed, OBS_STATS, type Program, run, start, TextStream } from "../cli/program_fixture.ts";
 import { createLite3 } from "../environment/lite3.ts";
 import { DEMO_POLICY } from "../policy/policy_fixture.ts";
 import { openPolicy } from "../runtime/open.ts";
+import { doubleLibrary } from "../runtime/rknn_double_fixture.ts";
 import { unpackDemoPolicy } from "../policy/demo_policy.ts";
 
 setDefaultTimeout(60_000);
@@ -29,6 +31,7 @@ let ran: { status: number; json: Record<string, unknown>; stderr: string };
 const interrupted = { status: -1, stdout: "", last: "", isGroupGone: false };
 const second = { status: -1, stdout: "", stderr: "" };
 const failing = { status: -1, stdout: "", stderr: "" };
+const doubled = { status: -1, stdout: "", stderr: "" };
 /** So long that no socket can be made in it. */
 const deep = join(directory, "x".repeat(100));
 
@@ -54,7 +57,12 @@ beforeAll(async () => {
     mkdirSync(deep);
     await conclude(startDemo("failing", ["--quiet"], { TMPDIR: deep }), failing);
   };
-  await Promise.all([whole(), cut(), nowhere()]);
+  const overDouble = async (): Promise<void> => {
+    if (findTool("cc") === undefined) return;
+    const flags = ["--json", "--double", doubleLibrary()];
+    await conclude(startDemo("doubled", flags, { LITE3RL_DOUBLE: "" }), doubled);
+  };
+  await Promise.all([whole(), cut(), nowhere(), overDouble()]);
 });
 
 afterAll(() => {
@@ -132,6 +140,47 @@ describe("demo", () => {
     expect(walkedM).toBeWithin(5.4, 6.2);
     expect(service.mae).toBe(0);
     expect(parity.mae).toBeWithin(1e-6, 1e-3);
+  });
+
+  testWith("cc")("has a stage more with --double, whose evidence is named everywhere", () => {
+    const json = JSON.parse(doubled.stdout) as typeof ran.json;
+    const { status, stages, npu, notes, page } = { ...json, ...doubled } as Record<string, unknown>;
+    const place = join(directory, "doubled");
+    expect({ status, npu }).toEqual({
+      status: 0,
+      npu: {
+        ...comparison("double", join(place, "policy.double.rknn")),
+        sides: { a: join(place, "policy.onnx"), b: join(place, "policy.double.rknn") },
+      },
+    });
+    expect(stages).toBeArrayOfSize(STAGES.length + 1);
+    expect((stages as unknown[]).at(-1)).toEqual({
+      name: "npu",
+      seconds: number,
+      ok: true,
+      ranOn: "CPU, test double of the NPU library",
+      detail: expect.stringMatching(/^evidence double: MAE .*, 2048 observations$/),
+    });
+    expect(notes).toContain(
+      "Stage npu ran a test double of the NPU library on the CPU (evidence: double): it shows " +
+        "that the way to the library works, and no figure of an NPU.",
+    );
+    const html = readFileSync(page as string, "utf8");
+    expect(html).toContain("<strong>No NPU was used.</strong>");
+    expect(html).toContain("evidence double: MAE");
+    expect(doubled.stderr).toMatch(/^warning: .* is a test double of the NPU library: no figure/m);
+  });
+
+  test("refuses a --double that is not there before the first stage", async () => {
+    const place = join(directory, "nothing");
+    expect(await run(["demo", "--output", place, "--double", "/nowhere/double.so"])).toEqual(
+      failed(
+        3,
+        'Cannot run the demo over "/nowhere/double.so": there is no such file, need the test ' +
+          "double of the NPU library; from source, bun run demo --double builds it",
+      ),
+    );
+    expect(existsSync(place)).toBe(false);
   });
 
   test("says on stderr how each stage went", () => {

@@ -10,7 +10,7 @@ import { takeLock } from "../../ffi/lock.ts";
 import { type Episode, runEpisode } from "../agent/episode.ts";
 import { summariseWalk, type WalkSummary } from "../agent/summary.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { makeDirectory, makeTemporaryDirectory } from "../base/files.ts";
+import { makeDirectory, makeTemporaryDirectory, writeFileAtomic } from "../base/files.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { notice } from "../base/log.ts";
 import { figure, progress, seconds } from "../cli/output.ts";
@@ -18,8 +18,10 @@ import { collect } from "../collect/collect.ts";
 import { MAE_GATE } from "../compare/statistics.ts";
 import { createLite3 } from "../environment/lite3.ts";
 import { exportCheckpoint } from "../export/export_checkpoint.ts";
-import { compareSides, type ParityResult } from "../parity/compare_sides.ts";
+import { compareSides, type ParityOptions, type ParityResult } from "../parity/compare_sides.ts";
 import type { DemoStage } from "../report/demo_page.ts";
+import { doubleOfOnnx } from "../runtime/double_of_rknn.ts";
+import { readModel } from "../runtime/open.ts";
 import { createPolicy } from "../runtime/policy.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { unpackDemoPolicy } from "../policy/demo_policy.ts";
@@ -51,6 +53,8 @@ export interface DemoResult {
   readonly parity: ParityResult;
   /** The policy against the service: the same numbers must come through the socket. */
   readonly service: ParityResult;
+  /** The policy against the same in the test double of the NPU library, with `--double`. */
+  readonly npu?: ParityResult;
 }
 
 interface Outcome<T> {
@@ -59,10 +63,15 @@ interface Outcome<T> {
   readonly detail: string;
 }
 
-/** Runs all stages in `directory`. Throws when one cannot run; a stage that fails is `!ok`. */
+/**
+ * Runs all stages in `directory`. Throws when one cannot run; a stage that fails is `!ok`.
+ *
+ * @param double absolute path of the test double of the NPU library; without it no stage `npu`
+ */
 export async function runDemo(
   directory: string,
   stop: { readonly requested: boolean },
+  double?: string,
 ): Promise<DemoResult> {
   const stages: DemoStage[] = [];
   const stage = async <T>(
@@ -108,7 +117,13 @@ export async function runDemo(
     const parity = await stage("parity", "CPU, fp16 emulated", () =>
       parityStage({ ...sides, b: "emulated" }, MAE_GATE),
     );
-    return { stages, walk, stand, parity, service: same };
+    const shown = { stages, walk, stand, parity, service: same };
+    if (double === undefined) return shown;
+    const rknn = join(directory, "policy.double.rknn");
+    const npu = await stage("npu", "CPU, test double of the NPU library", () =>
+      doubleStage({ ...sides, b: rknn }, double),
+    );
+    return { ...shown, npu };
   } catch (error) {
     await service.stop().catch(() => undefined);
     // Ctrl-C ends the service too, and its missing answer may be noticed before the signal.
@@ -217,10 +232,25 @@ async function act(
   };
 }
 
-async function parityStage(
-  options: Parameters<typeof compareSides>[0],
-  gate: number,
+/** The model in the test double's own form, through the double as if it were the NPU's library. */
+async function doubleStage(
+  options: ParityOptions,
+  librknnrt: string,
 ): Promise<Outcome<ParityResult>> {
+  const { model } = await readModel(options.a);
+  writeFileAtomic(options.b, doubleOfOnnx(model));
+  const npu = { librknnrt, libraryEnv: { LITE3RL_DOUBLE: "1" } };
+  const outcome = await parityStage({ ...options, npu }, MAE_GATE);
+  const { evidence } = outcome.value.sides[1];
+  const isDouble = evidence === "double";
+  return {
+    ...outcome,
+    ok: outcome.ok && isDouble,
+    detail: `evidence ${evidence}${isDouble ? "" : ", need double"}: ${outcome.detail}`,
+  };
+}
+
+async function parityStage(options: ParityOptions, gate: number): Promise<Outcome<ParityResult>> {
   const value = await compareSides(options);
   const { mae, max, samples } = value.comparison;
   const detail =

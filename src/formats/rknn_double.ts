@@ -9,6 +9,10 @@
  */
 
 import { assert } from "../base/assert.ts";
+import { HEADER_BYTES } from "./rknn.ts";
+
+/** What stands where a real file names the toolkit that wrote it. */
+export const DOUBLE_TOOLKIT = "lite3rl double";
 
 /** How a value is rounded: not, to float16, or to int8 with a scale. */
 export type Rounding =
@@ -51,19 +55,21 @@ const KINDS = { dense: 0, lstm: 1 } as const;
 const ACTIVATIONS = { identity: 0, elu: 1, relu: 2, tanh: 3, sigmoid: 4 } as const;
 const ROUNDINGS = { none: 0, float16: 1, int8: 2 } as const;
 const NAME_BYTES = 64;
-const HEADER_BYTES = 64;
+/** Behind the first word of the payload. */
+const MARK = "RKNNLITE3DBL";
 /** Of the envelope, as in real files. */
 const VERSION = 6n;
+
+/** Whether a .rknn is only the envelope of a model for the test double. */
+export function isRknnDouble(bytes: Uint8Array): boolean {
+  const start = HEADER_BYTES + 4;
+  return Buffer.from(bytes.subarray(start, start + MARK.length)).equals(Buffer.from(MARK));
+}
 
 /** The whole file. */
 export function encodeRknnDouble(model: DoubleModel): Uint8Array<ArrayBuffer> {
   const network = encodeNetwork(model);
-  const payload = Buffer.concat([
-    words(0),
-    Buffer.from("RKNNLITE3DBL"),
-    words(fnv1a(network)),
-    network,
-  ]);
+  const payload = Buffer.concat([words(0), Buffer.from(MARK), words(fnv1a(network)), network]);
   const json = Buffer.from(JSON.stringify(documentOf(model)));
   const header = Buffer.alloc(HEADER_BYTES);
   header.write("RKNN");
@@ -130,7 +136,7 @@ function fnv1a(bytes: Uint8Array): number {
 function documentOf({ of, inputs, outputs }: DoubleModel): object {
   const tensors = [...inputs, ...outputs];
   return {
-    version: "lite3rl double",
+    version: DOUBLE_TOOLKIT,
     name: `lite3rl test double of ${of}, not for an NPU`,
     target_platform: ["rk3588"],
     input_num: inputs.length,

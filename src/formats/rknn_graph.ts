@@ -9,6 +9,7 @@
 import { FormatError } from "../base/errors.ts";
 import { type FlatTable, readFlatBuffer } from "./flatbuffer.ts";
 import { HEADER_BYTES, parseRknn, type RknnFile } from "./rknn.ts";
+import { isRknnDouble } from "./rknn_double.ts";
 
 /** `Tensor.data_type` of what a policy's tensors are. */
 const DTYPES: Readonly<Record<number, RknnDType>> = {
@@ -55,9 +56,16 @@ export interface RknnGraph {
   readonly operators: readonly RknnOperator[];
 }
 
-/** Reads a whole .rknn. Throws FormatError for a broken one, or one with several graphs. */
+/** Reads a whole .rknn. Throws FormatError for a broken one, one of several graphs, a double's. */
 export function parseRknnGraph(bytes: Uint8Array): RknnGraph {
   const file = parseRknn(bytes);
+  if (isRknnDouble(bytes)) {
+    throw new FormatError(
+      "it is made for the test double of the NPU library, which is not loaded; need the double " +
+        "with --librknnrt and LITE3RL_DOUBLE=1, or a .rknn of the toolkit",
+      "UNSUPPORTED",
+    );
+  }
   const root = readFlatBuffer(bytes.subarray(HEADER_BYTES, HEADER_BYTES + file.payloadBytes));
   const [graph, ...more] = root.tables(ROOT.graphs);
   if (graph === undefined || more.length > 0) {

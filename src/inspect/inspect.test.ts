@@ -17,6 +17,7 @@ import { writeTorch } from "../formats/torch_fixture.ts";
 import { writeStateDict } from "../formats/torch_writer.ts";
 import { writeNpz } from "../formats/npz.ts";
 import { writeZip } from "../formats/zip.ts";
+import { emptyDouble } from "../runtime/rknn_double_fixture.ts";
 import { describeWithShared, SHARED_DATA } from "../../scripts/dev/test_tools.ts";
 import { FIXTURES, golden, inspectText } from "./golden_fixture.ts";
 import { inspect, inspectionDocument } from "./inspect.ts";
@@ -266,6 +267,14 @@ test.each([
 ])("inspect() refuses %s in one line", async (name, content, status, reason) => {
   const path = write(name, Buffer.from(content, "latin1"));
   expect(await messageOf(path)).toEqual([status, `Cannot inspect "./${name}": ${reason}`]);
+});
+
+test("inspect() says of a model of the test double that it is for no NPU", async () => {
+  const { kind, advice } = await documentOf(write("double.rknn", emptyDouble(3)));
+  expect({ kind, advice: (advice as string[])[0] }).toEqual({
+    kind: "rknn",
+    advice: "runs in the test double of the NPU library, and on no NPU",
+  });
 });
 
 test("inspect() refuses a zip of something else", async () => {

@@ -4,6 +4,7 @@ import { type ByteSource, sha256Source } from "../base/files.ts";
 import { Lite3Error } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { parseRknn, type RknnTensor } from "../formats/rknn.ts";
+import { DOUBLE_TOOLKIT } from "../formats/rknn_double.ts";
 import { plain, shapeText } from "../base/text.ts";
 import { readRecordBeside, recordPath } from "../policy/conversion_record.ts";
 import type { Finding } from "./finding.ts";
@@ -99,8 +100,11 @@ function policyOf(
 
 function adviceFor(platforms: readonly string[], toolkit: string, isPolicy: boolean): string[] {
   const [number = toolkit] = toolkit.split("-");
+  const npu = platforms.join(" or ");
   const advice = [
-    `runs on an NPU of ${platforms.join(" or ")} with librknnrt ${number} or newer, nowhere else`,
+    toolkit === DOUBLE_TOOLKIT
+      ? "runs in the test double of the NPU library, and on no NPU"
+      : `runs on an NPU of ${npu} with librknnrt ${number} or newer, nowhere else`,
   ];
   if (!platforms.includes("rk3588")) {
     advice.push(`the Lite3's board is an rk3588: convert the ONNX again for it`);

@@ -16,7 +16,7 @@ import {
 } from "../dataset/observations.ts";
 import {
   isCalibrated,
-  isRknnPath,
+  isRknnSide,
   isToolkit,
   type EmulatedFile,
   modelPath,
@@ -68,7 +68,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   };
   const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side => {
     if (isEndpoint(spec)) return openEndpointSide(spec, sizes ?? {}, sideOptions);
-    if (isRknnPath(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
+    if (isRknnSide(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
       return openNpuSide(spec, other, sideOptions);
     }
     return openFileSide(spec, modelPath(spec, other, options.model), sideOptions);

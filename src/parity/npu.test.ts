@@ -6,11 +6,12 @@
 import { beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { LIBRARY_DIRECTORIES } from "../../ffi/rknn_library.ts";
 import { AARCH64_ENV, asAarch64 } from "../../scripts/dev/emulate.ts";
 import { BINARIES, run as runCommand } from "../../scripts/dev/project.ts";
 import { describeOnAarch64, describeWith, findTool } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
-import { run, runJson } from "../cli/program_fixture.ts";
+import { failed, run, runJson } from "../cli/program_fixture.ts";
 import { encodeOnnx } from "../formats/onnx.ts";
 import { demoNetwork, modelOf } from "../policy/policy_fixture.ts";
 import { aarch64Options, doubleLibrary, doubleOf } from "../runtime/rknn_double_fixture.ts";
@@ -31,6 +32,27 @@ function checkDocument(json: Record<string, unknown>): void {
   const { pass, evidence } = json;
   expect({ pass, evidence }).toEqual({ pass: true, evidence: { a: "cpu", b: "double" } });
 }
+
+test("parity says of a double's model that it needs the double, where no library is", async () => {
+  expect(await run(["parity", onnx, rknn])).toEqual(
+    failed(
+      5,
+      `Cannot emulate "${rknn}": it is made for the test double of the NPU library, which is ` +
+        "not loaded; need the double with --librknnrt and LITE3RL_DOUBLE=1, or a .rknn of the " +
+        "toolkit",
+    ),
+  );
+});
+
+test("serve says the same", async () => {
+  expect(await run(["serve", "--model", rknn, "--socket", join(directory, "s")])).toEqual(
+    failed(
+      5,
+      `Cannot run "${rknn}": no librknnrt.so in ${LIBRARY_DIRECTORIES.join(", ")}, and the file ` +
+        "is made for the test double: need that by --librknnrt and LITE3RL_DOUBLE=1",
+    ),
+  );
+});
 
 describeWith("cc")("parity of a .rknn", () => {
   const words = () => ["parity", onnx, rknn, "--librknnrt", doubleLibrary()];

@@ -103,25 +103,25 @@ function recordedFile(spec: string): string | undefined {
 /** `policy.rknn`, and what convert refused: `policy.rknn.rejected`. */
 const RKNN_NAME = /\.rknn(?:\.rejected)?$/i;
 
-export const isRknnPath = (spec: string): boolean => RKNN_NAME.test(spec);
+export const isRknnSide = (spec: string): boolean => RKNN_NAME.test(spec);
 
 /** Does a side need a model that neither of them names? */
 export function needsModel(a: string, b: string): boolean {
-  const isNamed = [a, b].some((one) => !isBackendName(one) && !isEndpoint(one) && !isRknnPath(one));
+  const isNamed = [a, b].some((one) => !isBackendName(one) && !isEndpoint(one) && !isRknnSide(one));
   return takesModel(a, b) && !isNamed;
 }
 
 /** Does a side run a model that it does not name itself? */
 export function takesModel(a: string, b: string): boolean {
-  return [a, b].some((one) => isBackendName(one) || isRknnPath(one));
+  return [a, b].some((one) => isBackendName(one) || isRknnSide(one));
 }
 
 /** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
 export function modelPath(side: string, otherSide: string, model: string | undefined): string {
   const [spec = "", other = ""] = [side, otherSide].map((one) => recordedOr(one));
-  if (!isBackendName(spec) && !isRknnPath(spec)) return spec;
+  if (!isBackendName(spec) && !isRknnSide(spec)) return spec;
   const named = namedModel(spec, other, model);
-  if (named === undefined && isRknnPath(spec)) {
+  if (named === undefined && isRknnSide(spec)) {
     throw new Lite3Error(
       "USAGE",
       `Cannot emulate ${quote(spec)}: its network is not known, ` +
@@ -139,9 +139,9 @@ export function modelPath(side: string, otherSide: string, model: string | undef
 
 /** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
 function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
-  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
+  const isModel = ![isBackendName, isEndpoint, isRknnSide].some((isOther) => isOther(other));
   const beside = [spec, other]
-    .filter(isRknnPath)
+    .filter(isRknnSide)
     .map((path) => path.replace(RKNN_NAME, ".onnx"))
     .find((path) => existsSync(path));
   return model ?? (isModel ? other : undefined) ?? beside;
@@ -169,7 +169,7 @@ export async function openFileSide(
     const backend = await openRecorded(recordedFile(spec), file, normalizer);
     return sideOf(`${spec} (${path})`, backend, normalizer);
   }
-  if (isRknnPath(spec)) return openRknnSide(spec, file, options);
+  if (isRknnSide(spec)) return openRknnSide(spec, file, options);
   const normalizer = await normalizerFor(file, observationSize, options);
   const backend = await openModel(
     file,

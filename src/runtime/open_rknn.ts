@@ -17,6 +17,7 @@ import { readFile, sha256 } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { warn } from "../base/log.ts";
 import { parseRknn } from "../formats/rknn.ts";
+import { isRknnDouble } from "../formats/rknn_double.ts";
 import { readRecord, recordPath } from "../policy/conversion_record.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import type { Backend } from "./backend.ts";
@@ -30,6 +31,8 @@ export interface NpuOptions {
   readonly io?: IoKind;
   /** In a process of its own (default); otherwise the caller is such a process. */
   readonly isolated?: boolean | undefined;
+  /** Variables for the process that holds the library: for the test double, off without one. */
+  readonly libraryEnv?: Readonly<Record<string, string>>;
 }
 
 export interface RknnModelFile {
@@ -63,18 +66,21 @@ function readMetadata(path: string, bytes: Uint8Array): PolicyMetadata | undefin
 
 /** Opens the file on the NPU. Throws UNSUPPORTED without a library. */
 export async function openRknnModel(file: RknnModelFile, options: NpuOptions): Promise<Backend> {
-  const { core = "auto", io = "auto", librknnrt, isolated = true } = options;
+  const { core = "auto", io = "auto", librknnrt, isolated = true, libraryEnv: env = {} } = options;
   const library = findRknnLibrary(librknnrt);
   if (library === undefined) {
+    const cure = isRknnDouble(file.bytes)
+      ? "and the file is made for the test double: need that by --librknnrt and LITE3RL_DOUBLE=1"
+      : "need it there or by --librknnrt; off the board run the .onnx that it was converted from";
     throw new Lite3Error(
       "UNSUPPORTED",
       `Cannot run ${quote(file.path)}: no ${LIBRARY_NAME} in ${LIBRARY_DIRECTORIES.join(", ")}, ` +
-        "need it there or by --librknnrt; off the board run the .onnx that it was converted from",
+        cure,
     );
   }
   return describeSource("Cannot run model", file.path, async () => {
     const backend = isolated
-      ? await openIsolated(file.bytes, { library, core, io })
+      ? await openIsolated(file.bytes, { library, core, io, env })
       : openRknn(openRknnLibrary(library), file.bytes, { core, io });
     if (backend.arithmetic === "double") {
       warn(`${library} is a test double of the NPU library: no figure is an NPU's`);
