@@ -59,6 +59,7 @@ const ORDER = [
   ["src/dataset"],
   ["src/rknn_toolkit"],
   ["src/runtime", "src/environment"],
+  ["src/run_log"],
   ["src/compare", "src/report"],
   ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
   [
@@ -67,6 +68,7 @@ const ORDER = [
     "src/convert",
     "src/serve",
     "src/agent",
+    "src/log",
     "src/parity",
     "src/inspect",
     "src/doctor",

@@ -27,7 +27,8 @@ import type { NpuOptions } from "../runtime/open_rknn.ts";
 import { createPolicy, type Policy } from "../runtime/policy.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { parseEndpoint } from "../wire/endpoint.ts";
-import { runEpisode } from "./episode.ts";
+import { type Episode, runEpisode } from "./episode.ts";
+import { endRunLog, startRunLog } from "./run_recorder.ts";
 import { renderSummary, summarise } from "./summary.ts";
 
 /** The blueprint's number of steps. */
@@ -94,6 +95,11 @@ export default defineCommand({
       schema: v.optional(integerValue(0, 2 ** 31 - 1), 0),
     },
     fast: { help: "Do not wait for real time", schema: switchValue() },
+    log: {
+      value: "<file>",
+      help: "Record the run as MCAP: state, actions, sensors, latency (a new file)",
+      schema: v.optional(pathValue()),
+    },
     ...PROGRAM_FLAGS,
     timeout: {
       value: "<time>",
@@ -132,15 +138,25 @@ export default defineCommand({
     using stop = stopOnSignals();
     watch.stop = stop;
     const bar = progress("agent", steps);
-    const episode = await runEpisode({
-      environment,
-      policy,
-      steps,
-      seed,
-      realTime: !flags.fast,
-      stop,
-      onStep: (done) => bar.update(done),
-    }).finally(() => bar.finish());
+    const source = { ...flags, realTime: !flags.fast };
+    const log = flags.log && (await startRunLog(flags.log, source, environment, policy));
+    let episode: Episode | undefined;
+    try {
+      episode = await runEpisode({
+        environment,
+        policy,
+        steps,
+        seed,
+        stop,
+        command: asked,
+        realTime: !flags.fast,
+        onStep: (done) => bar.update(done),
+        ...(log ? { observe: (step) => log.step(step) } : {}),
+      });
+    } finally {
+      bar.finish();
+      if (log) await endRunLog(log, episode);
+    }
     if (episode.interrupted) notice(`interrupted after ${episode.trace.length} of ${steps} steps`);
     const summary = summarise(episode, command, controlPeriodMs);
     const { name, arithmetic } = policy.backend;
@@ -154,6 +170,7 @@ export default defineCommand({
         seed,
         backend: name,
         evidence: arithmetic,
+        ...(log ? { log: { path: log.path, complete: log.broken === undefined } } : {}),
         ...(environment.trajectoryHash && { trajectorySha256: environment.trajectoryHash() }),
       },
       text: renderSummary(summary, `${name}, ${arithmetic}`, !flags.fast),
