@@ -91,7 +91,16 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
     if (observe !== undefined) {
       const timeS = (trace.length * environment.controlPeriodMs) / 1000;
       const sensors = environment.sensors?.();
-      const moment = { timeS, command, observation: seen, action, info, sensors, overrun };
+      const moment = {
+        timeS,
+        episode: restarts,
+        command,
+        observation: seen,
+        action,
+        info,
+        sensors,
+        overrun,
+      };
       await observe({ ...moment, latencyUs: tookUs });
     }
     options.onStep?.(trace.length);

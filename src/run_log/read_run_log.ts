@@ -103,14 +103,19 @@ function stepOf(messages: Partial): RunStep {
   }
   return {
     timeS: state.timeS,
+    episode: state.episode,
     command: command && [command.vx, command.vy, command.wz],
     observation: Float32Array.from(observation.values),
     action: Float32Array.from(action.values),
-    info: state as StepInfo,
+    info: infoOf(state),
     sensors: sensorsOf(messages),
     latencyUs: latency.us,
     overrun: latency.overrun,
   };
+}
+
+function infoOf({ episode: _episode, ...info }: MessageOf<"/state">): StepInfo {
+  return info as StepInfo;
 }
 
 function sensorsOf(messages: Partial): Sensors | undefined {

@@ -9,6 +9,8 @@ export type Velocity = readonly [number, number, number];
 export interface RunStep {
   /** Since the run began, after the step: seconds of the policy. */
   readonly timeS: number;
+  /** From 0; another begins where an environment ends one otherwise than by a fall. */
+  readonly episode: number;
   /** vx, vy (m/s), wz (rad/s); undefined where the environment is not commanded. */
   readonly command: Velocity | undefined;
   /** What the policy was given and what it answered; the caller's, valid until the next step. */

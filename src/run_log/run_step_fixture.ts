@@ -10,6 +10,7 @@ export function runStep(n: number, more: Partial<RunStep> = {}): RunStep {
     Array.from({ length: count }, (_, i) => value + i);
   return {
     timeS: n / 50,
+    episode: 0,
     command: [0.5, 0, -0.25],
     observation: Float32Array.from([n, 1 / 3, -1e-7]),
     action: Float32Array.from([Math.PI * n, -0.1]),

@@ -31,7 +31,7 @@ interface Topic {
 export const TOPICS = {
   /** timeS: since the run began; the rest as `StepInfo`. */
   "/state": {
-    needs: { timeS: "number" },
+    needs: { timeS: "number", episode: "number" },
     may: {
       position: "vector",
       velocity: "vector",

@@ -97,6 +97,7 @@ function* messagesOf(step: RunStep): Generator<readonly [TopicName, object]> {
     "/state",
     {
       timeS: step.timeS,
+      episode: step.episode,
       position: plain(info.position),
       velocity: plain(info.velocity),
       attitude: plain(info.attitude),
