@@ -8,7 +8,7 @@ import { LIMITS } from "../base/limits.ts";
 import type { Environment } from "../environment/environment.ts";
 import type { Policy } from "../runtime/policy.ts";
 import { openRunLog, type RunLog } from "../run_log/write_run_log.ts";
-import type { Episode } from "./episode.ts";
+import { type Episode, type EpisodeOptions, runEpisode } from "./episode.ts";
 
 export interface RunSource {
   readonly env: string;
@@ -50,8 +50,22 @@ export async function startRunLog(
   return log;
 }
 
+/** Runs an episode whose end is written to the log in any case. */
+export async function runRecorded(
+  options: EpisodeOptions,
+  log: RunLog | undefined,
+): Promise<Episode> {
+  let episode: Episode | undefined;
+  try {
+    episode = await runEpisode(options);
+    return episode;
+  } finally {
+    if (log !== undefined) await endRunLog(log, episode);
+  }
+}
+
 /** How the run came to its end. */
-export async function endRunLog(log: RunLog, episode: Episode | undefined): Promise<void> {
+async function endRunLog(log: RunLog, episode: Episode | undefined): Promise<void> {
   if (episode?.fall !== undefined) await log.event("error", "fall", episode.fall);
   const why =
     episode === undefined ? "failed" : episode.interrupted ? "interrupted" : "ended as asked";

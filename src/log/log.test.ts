@@ -86,7 +86,7 @@ describe("log replay", () => {
   });
 
   test("fails with another policy", async () => {
-    const other = await exportDemoPolicy(directory, "other.onnx", ["--normalizer", "drop"]);
+    const other = await exportDemoPolicy(directory, "other.onnx", []);
     const { status, json } = await runJson(["log", "replay", log, "--model", other]);
     expect([status, json.pass]).toEqual([1, false]);
   });
