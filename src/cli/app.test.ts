@@ -282,6 +282,7 @@ describe("readArguments()", () => {
         seed: 0,
         io: "auto",
         fast: false,
+        verdict: false,
         traceback: false,
         timeout: 0.5,
       },
