@@ -35,38 +35,39 @@ describe("lite3rl --show-config", () => {
       LITE3RL_SOCKET: "/tmp/variable.sock",
     };
     const argv = ["serve", "--show-config", "--socket", "/tmp/flag.sock"];
-    const settings = {
+    const chosen = {
       model: { value: "all.onnx", origin: "LITE3RL_MODEL" },
       "obs-stats": { value: "s.npz", origin: "lite3rl.yaml:1" },
       socket: { value: "/tmp/flag.sock", origin: "command line" },
+      warmup: { value: 2, origin: "LITE3RL_SERVE_WARMUP" },
+    };
+    const { status, json } = await runJson(argv, { cwd, env });
+    const settings = json.settings as Record<string, { value: unknown; origin: string }>;
+    expect({ status, verb: json.verb }).toEqual({ status: 0, verb: "serve" });
+    expect(settings).toMatchObject({
+      ...chosen,
       tcp: { value: null, origin: "default" },
       "insecure-network": { value: false, origin: "default" },
-      "stop-with-stdin": { value: false, origin: "default" },
-      warmup: { value: 2, origin: "LITE3RL_SERVE_WARMUP" },
-      librknnrt: { value: null, origin: "default" },
-      core: { value: "auto", origin: "default" },
       io: { value: "auto", origin: "default" },
-    };
-    expect(await runJson(argv, { cwd, env })).toEqual({
-      status: 0,
-      json: { verb: "serve", settings },
-      stderr: "",
     });
-    expect(await run(argv, { cwd, env })).toEqual({
+    const defaults = Object.entries(settings).filter(([name]) => !Object.hasOwn(chosen, name));
+    expect(defaults.map(([, { origin }]) => origin)).toEqual(defaults.map(() => "default"));
+    const shown = await run(argv, { cwd, env });
+    const rows = shown.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split(/ {2,}/));
+    expect({ status: shown.status, stderr: shown.stderr, rows }).toEqual({
       status: 0,
-      stdout: `serve             value           from
-model             all.onnx        LITE3RL_MODEL
-obs-stats         s.npz           lite3rl.yaml:1
-socket            /tmp/flag.sock  command line
-tcp               -               default
-insecure-network  false           default
-stop-with-stdin   false           default
-warmup            2               LITE3RL_SERVE_WARMUP
-librknnrt         -               default
-core              auto            default
-io                auto            default
-`,
       stderr: "",
+      rows: [
+        ["serve", "value", "from"],
+        ...Object.entries(settings).map(([name, { value, origin }]) => [
+          name,
+          String(value ?? "-"),
+          origin,
+        ]),
+      ],
     });
   });
 

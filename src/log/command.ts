@@ -6,16 +6,16 @@ import * as v from "valibot";
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, writeFileAtomic } from "../base/files.ts";
 import { type CommandResult, defineCommand, numberValue, pathValue } from "../cli/command.ts";
-import { NPU_FLAGS } from "../cli/npu_flags.ts";
+import { POLICY_FLAGS } from "../cli/npu_flags.ts";
 import { figure, microseconds, passed, table } from "../cli/output.ts";
 import { MAE_GATE } from "../compare/statistics.ts";
-import type { NpuOptions } from "../runtime/open_rknn.ts";
+import type { PolicyOptions } from "../runtime/open.ts";
 import { createGait } from "../run_log/gait.ts";
 import { readRunLog } from "../run_log/read_run_log.ts";
 import { csvOfLog } from "./csv.ts";
 import { replayLog } from "./replay.ts";
 
-interface LogFlags extends NpuOptions {
+interface LogFlags extends PolicyOptions {
   readonly output?: string | undefined;
   readonly model?: string | undefined;
   readonly obsStats?: string | undefined;
@@ -57,7 +57,7 @@ export default defineCommand({
       help: `replay: mean absolute error that still passes (default: ${MAE_GATE})`,
       schema: v.optional(numberValue(0, 1e6), MAE_GATE),
     },
-    ...NPU_FLAGS,
+    ...POLICY_FLAGS,
   },
   unused: ([word = ""]) => [
     ...(word === "csv" ? [] : ["output"]),

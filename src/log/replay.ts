@@ -6,8 +6,8 @@ import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { present } from "../base/assert.ts";
 import { outputNames } from "../policy/contract.ts";
-import { openPolicy } from "../runtime/open.ts";
-import type { NpuOptions } from "../runtime/open_rknn.ts";
+import { openPolicy, type PolicyOptions } from "../runtime/open.ts";
+
 import { readRunLog } from "../run_log/read_run_log.ts";
 import type { RunStep } from "../run_log/run_step.ts";
 
@@ -23,13 +23,13 @@ export async function replayLog(
   path: string,
   model: string,
   obsStats: string | undefined,
-  npu: NpuOptions,
+  options: PolicyOptions,
 ): Promise<Replay> {
   const steps: Pick<RunStep, "episode" | "observation" | "action">[] = [];
   const { description } = readRunLog(path, ({ episode, observation, action }) => {
     steps.push({ episode, observation, action });
   });
-  using policy = await openPolicy(model, obsStats, npu);
+  using policy = await openPolicy(model, obsStats, options);
   const { observationSize, actionSize } = policy;
   const recorded = new Float32Array(steps.length * actionSize);
   const replayed = new Float32Array(steps.length * actionSize);
