@@ -197,7 +197,7 @@ describe("agent in a Gymnasium environment", () => {
         realTime: false,
         environment: `${ENV}:pendulum`,
         seed: 0,
-        backend: "onnx",
+        backend: "mlp",
         evidence: "cpu",
       },
     });
