@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { DEMO_POLICY } from "../../src/policy/policy_fixture.ts";
 import { againstTorch, startUp } from "./bench/checkpoints.ts";
 import { conversion } from "./bench/conversion.ts";
+import { kernel } from "./bench/kernel.ts";
 import { line, time } from "./bench/measure.ts";
 import { npuCalls } from "./bench/npu_calls.ts";
 import { service } from "./bench/service.ts";
@@ -22,6 +23,7 @@ const PARTS: Readonly<Record<string, (directory: string) => void | Promise<void>
   export: startUp,
   torch: againstTorch,
   npu: npuCalls,
+  kernel,
   service,
   conversion,
   demo: (directory) =>

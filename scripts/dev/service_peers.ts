@@ -18,6 +18,7 @@ export const PYTHON_SERVICE = join(SOURCES, "service.py");
 /** Programs with their sources. */
 const PROGRAMS = {
   server: ["server.c", "mlp.c"],
+  mlp_loop: ["mlp_loop.c", "mlp.c"],
   client: ["client.c", "exchange.c"],
   soak: ["soak.c", "soak_connection.c", "exchange.c"],
 } as const;

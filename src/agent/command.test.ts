@@ -333,7 +333,7 @@ describe("agent", () => {
     expect({ status, stderr }).toEqual({
       status: 0,
       stderr:
-        "stopped: 21 answers on 1 connections, 0 refused, 0 left in the middle of an observation\n",
+        "stopped: 21 answers on 1 connections, 0 refused, 0 left in the middle of a request\n",
     });
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describeOnAarch64, findTool } from "../../scripts/dev/test_tools.ts";
 import { BINARIES, ROOT, run } from "../../scripts/dev/project.ts";
 import { AARCH64_ENV, asAarch64 } from "../../scripts/dev/emulate.ts";
@@ -147,7 +147,7 @@ describe("openMlp()", () => {
     });
   }
 
-  test("sums a dense layer in the order of its inputs, to the last bit, in rows and alone", async () => {
+  test("sums a dense layer in the order of its inputs, to the last bit, row by row", async () => {
     // Widths around those of a panel of weights, odd and even numbers of inputs.
     for (const [inputs, outputs] of [
       [1, 1],

@@ -52,4 +52,4 @@ const layers: readonly (readonly Layer[])[] = [
   [{ kind: "layer_norm", name: "norm", weight: ones, bias: ones, epsilon: 1e-5 }],
   [{ kind: "normalize", mean: Float32Array.from(numbers(WIDTH, 1)), divisor: ones, limit: 0.7 }],
 ];
-console.log(sha256(new TextEncoder().encode(layers.map(digest).join())));
+process.stdout.write(`${sha256(new TextEncoder().encode(layers.map(digest).join()))}\n`);

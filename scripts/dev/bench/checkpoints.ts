@@ -9,7 +9,7 @@ import { makeVenv, TOOLS } from "../tools.ts";
 import { line, RUNS, time } from "./measure.ts";
 
 /** Widths of the checkpoint whose export is timed. */
-const WIDTHS = [45, 512, 256, 128, 12];
+export const WIDTHS = [45, 512, 256, 128, 12];
 
 export function startUp(directory: string): void {
   const checkpoint = join(directory, "large.pt");

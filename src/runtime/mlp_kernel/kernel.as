@@ -13,8 +13,9 @@
  * and sums each rounded to float32.
  *
  * The weights come in panels of 32 outputs, [k][32], so that they are read once from front to back
- * while 8 sums of 4 stay in registers: as many as hide the latency of an addition. A last panel is
- * 16 wide where that is enough. `outputs` is a multiple of 16, as bias and y are long.
+ * while 8 sums of 4 stay in registers, as many as hide the latency of an addition; four inputs are
+ * loaded at once, since loads are what a processor runs out of. A last panel is 16 wide where that
+ * is enough. `outputs` is a multiple of 16, and bias and y are as long.
  */
 export function dense(
   x: usize,
@@ -25,7 +26,7 @@ export function dense(
   outputs: i32,
 ): void {
   const end = x + (<usize>inputs << 2);
-  const even = x + (<usize>(inputs & ~1) << 2);
+  const fours = x + (<usize>(inputs & ~3) << 2);
   for (; outputs >= 32; outputs -= 32) {
     let s0 = v128.load(bias);
     let s1 = v128.load(bias, 16);
@@ -36,37 +37,56 @@ export function dense(
     let s6 = v128.load(bias, 96);
     let s7 = v128.load(bias, 112);
     let at = x;
-    for (; at < even; at += 8) {
-      const first = v128.load32_splat(at);
-      s0 = f32x4.add(s0, f32x4.mul(first, v128.load(weights)));
-      s1 = f32x4.add(s1, f32x4.mul(first, v128.load(weights, 16)));
-      s2 = f32x4.add(s2, f32x4.mul(first, v128.load(weights, 32)));
-      s3 = f32x4.add(s3, f32x4.mul(first, v128.load(weights, 48)));
-      s4 = f32x4.add(s4, f32x4.mul(first, v128.load(weights, 64)));
-      s5 = f32x4.add(s5, f32x4.mul(first, v128.load(weights, 80)));
-      s6 = f32x4.add(s6, f32x4.mul(first, v128.load(weights, 96)));
-      s7 = f32x4.add(s7, f32x4.mul(first, v128.load(weights, 112)));
-      const second = v128.load32_splat(at, 4);
-      s0 = f32x4.add(s0, f32x4.mul(second, v128.load(weights, 128)));
-      s1 = f32x4.add(s1, f32x4.mul(second, v128.load(weights, 144)));
-      s2 = f32x4.add(s2, f32x4.mul(second, v128.load(weights, 160)));
-      s3 = f32x4.add(s3, f32x4.mul(second, v128.load(weights, 176)));
-      s4 = f32x4.add(s4, f32x4.mul(second, v128.load(weights, 192)));
-      s5 = f32x4.add(s5, f32x4.mul(second, v128.load(weights, 208)));
-      s6 = f32x4.add(s6, f32x4.mul(second, v128.load(weights, 224)));
-      s7 = f32x4.add(s7, f32x4.mul(second, v128.load(weights, 240)));
-      weights += 256;
+    for (; at < fours; at += 16) {
+      const values = v128.load(at);
+      const value0 = v128.shuffle<f32>(values, values, 0, 0, 0, 0);
+      s0 = f32x4.add(s0, f32x4.mul(value0, v128.load(weights)));
+      s1 = f32x4.add(s1, f32x4.mul(value0, v128.load(weights, 16)));
+      s2 = f32x4.add(s2, f32x4.mul(value0, v128.load(weights, 32)));
+      s3 = f32x4.add(s3, f32x4.mul(value0, v128.load(weights, 48)));
+      s4 = f32x4.add(s4, f32x4.mul(value0, v128.load(weights, 64)));
+      s5 = f32x4.add(s5, f32x4.mul(value0, v128.load(weights, 80)));
+      s6 = f32x4.add(s6, f32x4.mul(value0, v128.load(weights, 96)));
+      s7 = f32x4.add(s7, f32x4.mul(value0, v128.load(weights, 112)));
+      const value1 = v128.shuffle<f32>(values, values, 1, 1, 1, 1);
+      s0 = f32x4.add(s0, f32x4.mul(value1, v128.load(weights, 128)));
+      s1 = f32x4.add(s1, f32x4.mul(value1, v128.load(weights, 144)));
+      s2 = f32x4.add(s2, f32x4.mul(value1, v128.load(weights, 160)));
+      s3 = f32x4.add(s3, f32x4.mul(value1, v128.load(weights, 176)));
+      s4 = f32x4.add(s4, f32x4.mul(value1, v128.load(weights, 192)));
+      s5 = f32x4.add(s5, f32x4.mul(value1, v128.load(weights, 208)));
+      s6 = f32x4.add(s6, f32x4.mul(value1, v128.load(weights, 224)));
+      s7 = f32x4.add(s7, f32x4.mul(value1, v128.load(weights, 240)));
+      const value2 = v128.shuffle<f32>(values, values, 2, 2, 2, 2);
+      s0 = f32x4.add(s0, f32x4.mul(value2, v128.load(weights, 256)));
+      s1 = f32x4.add(s1, f32x4.mul(value2, v128.load(weights, 272)));
+      s2 = f32x4.add(s2, f32x4.mul(value2, v128.load(weights, 288)));
+      s3 = f32x4.add(s3, f32x4.mul(value2, v128.load(weights, 304)));
+      s4 = f32x4.add(s4, f32x4.mul(value2, v128.load(weights, 320)));
+      s5 = f32x4.add(s5, f32x4.mul(value2, v128.load(weights, 336)));
+      s6 = f32x4.add(s6, f32x4.mul(value2, v128.load(weights, 352)));
+      s7 = f32x4.add(s7, f32x4.mul(value2, v128.load(weights, 368)));
+      const value3 = v128.shuffle<f32>(values, values, 3, 3, 3, 3);
+      s0 = f32x4.add(s0, f32x4.mul(value3, v128.load(weights, 384)));
+      s1 = f32x4.add(s1, f32x4.mul(value3, v128.load(weights, 400)));
+      s2 = f32x4.add(s2, f32x4.mul(value3, v128.load(weights, 416)));
+      s3 = f32x4.add(s3, f32x4.mul(value3, v128.load(weights, 432)));
+      s4 = f32x4.add(s4, f32x4.mul(value3, v128.load(weights, 448)));
+      s5 = f32x4.add(s5, f32x4.mul(value3, v128.load(weights, 464)));
+      s6 = f32x4.add(s6, f32x4.mul(value3, v128.load(weights, 480)));
+      s7 = f32x4.add(s7, f32x4.mul(value3, v128.load(weights, 496)));
+      weights += 512;
     }
-    if (at < end) {
-      const last = v128.load32_splat(at);
-      s0 = f32x4.add(s0, f32x4.mul(last, v128.load(weights)));
-      s1 = f32x4.add(s1, f32x4.mul(last, v128.load(weights, 16)));
-      s2 = f32x4.add(s2, f32x4.mul(last, v128.load(weights, 32)));
-      s3 = f32x4.add(s3, f32x4.mul(last, v128.load(weights, 48)));
-      s4 = f32x4.add(s4, f32x4.mul(last, v128.load(weights, 64)));
-      s5 = f32x4.add(s5, f32x4.mul(last, v128.load(weights, 80)));
-      s6 = f32x4.add(s6, f32x4.mul(last, v128.load(weights, 96)));
-      s7 = f32x4.add(s7, f32x4.mul(last, v128.load(weights, 112)));
+    for (; at < end; at += 4) {
+      const value = v128.load32_splat(at);
+      s0 = f32x4.add(s0, f32x4.mul(value, v128.load(weights)));
+      s1 = f32x4.add(s1, f32x4.mul(value, v128.load(weights, 16)));
+      s2 = f32x4.add(s2, f32x4.mul(value, v128.load(weights, 32)));
+      s3 = f32x4.add(s3, f32x4.mul(value, v128.load(weights, 48)));
+      s4 = f32x4.add(s4, f32x4.mul(value, v128.load(weights, 64)));
+      s5 = f32x4.add(s5, f32x4.mul(value, v128.load(weights, 80)));
+      s6 = f32x4.add(s6, f32x4.mul(value, v128.load(weights, 96)));
+      s7 = f32x4.add(s7, f32x4.mul(value, v128.load(weights, 112)));
       weights += 128;
     }
     v128.store(y, s0);
