@@ -3,6 +3,7 @@ import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../src/base/directory_fixture.ts";
 import { refusalOf } from "../src/base/refusal_fixture.ts";
+import { libc } from "./libc.ts";
 import {
   acceptFrom,
   boundPort,
@@ -175,4 +176,17 @@ test("peerCredentials() names who connected, with all of his groups", () => {
   expect({ pid, uid }).toEqual({ pid: process.pid, uid: process.getuid?.() ?? -1 });
   const groups = new Set([process.getgid?.() ?? -1, ...(process.getgroups?.() ?? [])]);
   expect(new Set(gids)).toEqual(groups);
+});
+
+test("acceptFrom() has the kernel notice a TCP client that is cut off", () => {
+  const listener = keep(listenOn({ kind: "tcp", host: "127.0.0.1", port: 0 }));
+  keep(connectTo({ kind: "tcp", host: "127.0.0.1", port: boundPort(listener) }, 1000));
+  const fd = keep(acceptFrom(listener, true));
+  const option = (level: number, name: number): number => {
+    const value = new Int32Array(1);
+    libc.getsockopt(fd, level, name, value, Uint32Array.of(4));
+    return value[0] as number;
+  };
+  // SO_KEEPALIVE; TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_NODELAY
+  expect([option(1, 9), ...[4, 5, 6, 1].map((name) => option(6, name))]).toEqual([1, 15, 5, 3, 1]);
 });

@@ -17,9 +17,11 @@ const CLOEXEC = 0o2000000;
 const NONBLOCK = 0o4000;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
-const SO = { REUSEADDR: 2, ERROR: 4, PEERCRED: 17, PEERGROUPS: 59 } as const;
+const SO = { REUSEADDR: 2, KEEPALIVE: 9, ERROR: 4, PEERCRED: 17, PEERGROUPS: 59 } as const;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
+/** A client whose cable is pulled is noticed by the kernel: after 15 s of silence, 3 asks of 5 s. */
+const KEEP_ALIVE = { TCP_KEEPIDLE: [4, 15], TCP_KEEPINTVL: [5, 5], TCP_KEEPCNT: [6, 3] } as const;
 /** Clients that wait while an engine takes another's place: as many as a service holds. */
 const BACKLOG = 1024;
 const POLL = { IN: 1, OUT: 4 } as const;
@@ -52,7 +54,7 @@ export function encodeAddress(address: SocketAddress): Buffer {
 function openSocket(address: SocketAddress): number {
   const family = address.kind === "unix" ? AF.UNIX : AF.INET;
   const fd = checkCall("socket", libc.socket(family, STREAM | CLOEXEC | NONBLOCK, 0));
-  if (address.kind === "tcp") setOption(fd, IPPROTO_TCP, TCP_NODELAY);
+  if (address.kind === "tcp") checkCall("setsockopt", setOption(fd, IPPROTO_TCP, TCP_NODELAY));
   return fd;
 }
 
@@ -63,8 +65,8 @@ export function socketPair(): [ours: number, theirs: number] {
   return [pair[0] as number, pair[1] as number];
 }
 
-function setOption(fd: number, level: number, option: number): void {
-  checkCall("setsockopt", libc.setsockopt(fd, level, option, Int32Array.of(1), 4));
+function setOption(fd: number, level: number, option: number, value = 1): number {
+  return libc.setsockopt(fd, level, option, Int32Array.of(value), 4);
 }
 
 /** Who may connect to a Unix socket. */
@@ -81,7 +83,7 @@ export interface SocketAccess {
 export function listenOn(address: SocketAddress, access: SocketAccess = { mode: 0o600 }): number {
   const fd = openSocket(address);
   const bytes = encodeAddress(address);
-  if (address.kind === "tcp") setOption(fd, SOL_SOCKET, SO.REUSEADDR);
+  if (address.kind === "tcp") checkCall("setsockopt", setOption(fd, SOL_SOCKET, SO.REUSEADDR));
   const umask = process.umask(0o777 & ~access.mode);
   const bound = libc.bind(fd, bytes, bytes.length);
   const code = errno();
@@ -165,7 +167,11 @@ export function acceptFrom(listener: number, isTcp: boolean): number {
     const code = errno();
     return code === ERRNO.EMFILE || code === ERRNO.ENFILE ? EXHAUSTED : WOULD_BLOCK;
   }
-  if (isTcp) libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, Int32Array.of(1), 4);
+  if (isTcp) {
+    setOption(fd, IPPROTO_TCP, TCP_NODELAY);
+    setOption(fd, SOL_SOCKET, SO.KEEPALIVE);
+    for (const [name, value] of Object.values(KEEP_ALIVE)) setOption(fd, IPPROTO_TCP, name, value);
+  }
   return fd;
 }
 

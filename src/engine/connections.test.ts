@@ -4,11 +4,12 @@ import { afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 
 import { join } from "node:path";
 import { messagePair } from "../../ffi/message_socket.ts";
 import { closeSocket } from "../../ffi/socket.ts";
+import { createRandom } from "../base/random.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS } from "../cli/program_fixture.ts";
 import { Client } from "../serve/service_fixture.ts";
 import type { OpenCommand } from "../service/control.ts";
-import { STATUS } from "../wire/protocol.ts";
+import { KIND, STATUS } from "../wire/protocol.ts";
 import { EngineUnderTest, killEngines } from "./engine_fixture.ts";
 import { bytesOf, computeByKernel, type Exchange, frame, FramedPeer } from "./peer_fixture.ts";
 
@@ -107,6 +108,34 @@ describe("the engine's clients", () => {
     await engine.stop();
     const [, ...said] = engine.events.filter(({ event }) => event === "info" || event === "ready");
     expect(said.map((event) => (event as { name: string }).name)).toContain("partial-frame");
+  });
+
+  test("may send anything: it answers or closes, and the others never notice", async () => {
+    const { engine, unix } = await start();
+    const { between } = createRandom(7);
+    const below = (limit: number): number => Math.floor(between(0, limit));
+    const whole = Buffer.concat([
+      frame({ id: 1, kind: KIND.hello, rows: 0, payloadBytes: 0 }, new Float32Array(0)),
+      frame({ id: 2 }, exchange.observations[0]!),
+      request(0),
+    ]);
+    const other = await Client.connect({ unix });
+    for (let i = 0; i < 300; i++) {
+      const hostile = Uint8Array.from(whole.subarray(below(2) * 32));
+      for (let flips = 0; flips < 4; flips++) {
+        hostile[below(i % 2 === 0 ? 32 : hostile.length)] = below(256);
+      }
+      const client = await Client.connect({ unix }, 1);
+      client.send(hostile);
+      await client.finish();
+      await client.takeRest();
+      other.send(request(i));
+      expect(await other.take(1)).toEqual([answer(i)]);
+    }
+    const { openConnections, counters } = engine.snapshot;
+    expect(openConnections).toBe(1);
+    expect(counters.protocolErrors).toBeGreaterThan(20);
+    expect(counters.badInput + counters.answered).toBeLessThanOrEqual(counters.requests);
   });
 
   test("over --max-clients are closed at once, without disturbing the others", async () => {

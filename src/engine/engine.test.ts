@@ -9,10 +9,12 @@ import {
   setDefaultTimeout,
   test,
 } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { boundPort, closeSocket, listenOn } from "../../ffi/socket.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, failed, OBS_STATS, run } from "../cli/program_fixture.ts";
+import { decodeOnnx, encodeOnnx } from "../formats/onnx.ts";
 import { runProtocolSuite } from "../serve/protocol_suite.ts";
 import { Client } from "../serve/service_fixture.ts";
 import { EngineUnderTest, killEngines } from "./engine_fixture.ts";
@@ -172,6 +174,31 @@ describe("the engine", () => {
       message: `Cannot read "${join(directory, "none.onnx")}": there is no such file, need a file`,
     });
     expect(await engine.end()).toEqual({ status: 3, stderr: "" });
+  });
+
+  test("tells of the contract in the model, and opens none that is no JSON", async () => {
+    const contract = { rateHz: 50, observation: [{ name: "base_ang_vel", scale: 0.25 }] };
+    const withContract = (name: string, value: string): string => {
+      const onnx = decodeOnnx(readFileSync(model));
+      const path = join(directory, name);
+      const metadataProps = [...(onnx.metadataProps ?? []), { key: "lite3rl.contract", value }];
+      writeFileSync(path, encodeOnnx({ ...onnx, metadataProps }));
+      return path;
+    };
+    const good = withContract("good.onnx", JSON.stringify(contract));
+    const { ready } = await EngineUnderTest.open({ model: good, obsStats: OBS_STATS });
+    expect(ready.hello).toMatchObject({ contract, controlPeriodMs: 20 });
+    const bad = withContract("bad.onnx", "rate: 50");
+    const engine = new EngineUnderTest();
+    engine.open({ model: bad, obsStats: OBS_STATS });
+    const { code, message } = await engine.event("failed");
+    expect({ code, message }).toEqual({
+      code: "MALFORMED",
+      message:
+        `Cannot serve "${bad}": the contract in its metadata is no JSON object, ` +
+        "export the checkpoint again",
+    });
+    await engine.end();
   });
 
   test("refuses real-time options that are not permitted, instead of doing without", async () => {

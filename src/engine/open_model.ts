@@ -2,6 +2,7 @@
  * The model that an engine serves: its policy, the fallback for it, and what a hello says.
  */
 
+import * as v from "valibot";
 import { version } from "../../package.json" with { type: "json" };
 import { Lite3Error, quote } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
@@ -74,7 +75,7 @@ function describe(
     backend: backend.name,
     evidence: backend.arithmetic,
     normalizer,
-    contract: contract === undefined ? null : (JSON.parse(contract) as About["contract"]),
+    ...describeContract(model, contract),
   };
   return {
     ...opened,
@@ -88,6 +89,29 @@ function describe(
       fallback?.[Symbol.dispose]();
     },
   };
+}
+
+/** Beyond this a contract leaves no room in a hello: it is left out. */
+const CONTRACT_CHARACTERS_MAX = 16 << 10;
+const contractSchema = v.record(v.string(), v.unknown());
+
+/** What the model's own metadata says of its robot, and how often it acted in training. */
+function describeContract(
+  model: string,
+  text: string | undefined,
+): Pick<About, "contract" | "controlPeriodMs"> {
+  if (text === undefined || text.length > CONTRACT_CHARACTERS_MAX) return { contract: null };
+  const contract = v.safeParse(v.pipe(v.string(), v.parseJson(), contractSchema), text);
+  if (!contract.success) {
+    throw new Lite3Error(
+      "MALFORMED",
+      `Cannot serve ${quote(model)}: the contract in its metadata is no JSON object, ` +
+        "export the checkpoint again",
+    );
+  }
+  const { rateHz } = contract.output;
+  const isRate = typeof rateHz === "number" && rateHz > 0;
+  return { contract: contract.output, ...(isRate ? { controlPeriodMs: 1000 / rateHz } : {}) };
 }
 
 const hasState = ({ tensors }: PolicyState): boolean => tensors.length > 0;
