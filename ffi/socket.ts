@@ -106,7 +106,8 @@ function giveToGroup(fd: number, address: SocketAddress & { kind: "unix" }, gid:
     rmSync(address.path, { force: true });
     throw new Lite3Error(
       "NATIVE",
-      `Cannot give ${quote(address.path)} to group ${gid}: ${(error as NodeJS.ErrnoException).code}, ` +
+      `Cannot give ${quote(address.path)} to group ${gid}: ` +
+        `${(error as NodeJS.ErrnoException).code}, ` +
         "need root or a group that this user is in",
       { cause: error },
     );

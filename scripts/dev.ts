@@ -21,6 +21,7 @@ const SUBCOMMANDS: Record<string, string> = {
   locks: "resolve the wheels of rknn-toolkit2 anew (needs the network)",
   bench: "speeds and sizes as JSON lines",
   soak: "ten million requests to the service, then a library that fails, hangs and crashes",
+  recovery: "engines killed, crashed, hung and broken under load: how long until the next answer",
   train: "train a demo policy from nothing (Python, an hour)",
 };
 

@@ -13,7 +13,7 @@ test("setQuiet() stops notices, and warnings never", async () => {
   expect(lines).toEqual(["a fact", "warning: a surprise", "warning: another surprise"]);
 });
 
-test("setJsonLog() makes every line an object with time, level, event, message and fields", async () => {
+test("setJsonLog() makes every line an object with time, level, event and message", async () => {
   const lines = await linesDuring(() => {
     setJsonLog(true);
     notice("a fact");

@@ -16,6 +16,7 @@ import {
   expectAnswers,
   killServices,
   startService,
+  told,
 } from "./service_fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -78,8 +79,7 @@ describe("serve: who may connect", () => {
       await expectAnswers(client, exchange.answers.slice(0, 1));
       client.close();
     }
-    const refused = await Client.connect({ unix: paths[2]! });
-    expect(await refused.takeRest()).toEqual([]);
+    expect(await told({ unix: paths[2]! })).toEqual([]);
     await foreign.stderr.until(
       new RegExp(
         `warning: refused a client: user ${uid}, group ${gid} is not allowed, see --allow-uid`,

@@ -89,7 +89,7 @@ const MODEL_FLAGS = {
     schema: v.optional(pathValue()),
   },
   watch: {
-    help: "Open the model anew when its file or the link to it changes, as SIGUSR1 does at any time",
+    help: "Open the model anew when its file or a link to it changes; SIGUSR1 does so at any time",
     schema: switchValue(),
   },
   warmup: {

@@ -10,9 +10,15 @@ import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
 import { DEMO_POLICY, demoNetwork } from "../policy/policy_fixture.ts";
 import { doubleLibrary, doubleOf, doubleOptions } from "../runtime/rknn_double_fixture.ts";
-import { askAll, startLoad } from "./load_fixture.ts";
-import { computeExchange, enginePids, type Exchange } from "./service_fixture.ts";
-import { killServices, startService } from "./service_fixture.ts";
+import { askAll, note, startLoad } from "./load_fixture.ts";
+import {
+  computeExchange,
+  enginePids,
+  type Exchange,
+  killServices,
+  startService,
+  untilEngines,
+} from "./service_fixture.ts";
 
 setDefaultTimeout(60_000);
 
@@ -29,17 +35,6 @@ afterAll(killServices);
 let sockets = 0;
 const socketPath = (): string => join(directory, `s${sockets++}`);
 const flags = (...more: string[]) => ["--model", model, "--obs-stats", OBS_STATS, ...more];
-
-/** Waits until the service has so many processes of engines. */
-async function untilEngines(pid: number, count: number): Promise<number[]> {
-  const deadline = performance.now() + 20_000;
-  for (;;) {
-    const pids = enginePids(pid);
-    if (pids.length === count) return pids;
-    if (performance.now() > deadline) throw new Error(`engines are ${pids}, need ${count}`);
-    await Bun.sleep(5);
-  }
-}
 
 describe("serve: an engine that dies", () => {
   for (const more of [[], ["--spare"]]) {
@@ -59,7 +54,7 @@ describe("serve: an engine that dies", () => {
         await load.answers(500);
       }
       const { wrong, closed, gapMs } = load.stop();
-      console.error(`longest time without an answer ${more.join()}: ${gapMs} ms`);
+      note(`longest time without an answer ${more.join()}: ${gapMs} ms`);
       expect({ wrong, closed }).toEqual({ wrong: 0, closed: 3 });
       const { status, stderr } = await service.stop();
       expect(status).toBe(0);
@@ -68,7 +63,7 @@ describe("serve: an engine that dies", () => {
     });
   }
 
-  test("ends the service, with the reason, when it dies again and again without an answer", async () => {
+  test("ends the service, with the reason, when it dies again and again unanswered", async () => {
     const gone = join(directory, "gone");
     mkdirSync(gone);
     const moving = join(gone, "policy.onnx");
@@ -82,9 +77,10 @@ describe("serve: an engine that dies", () => {
     expect({ status, last: (await service.stderr.rest()).trimEnd().split("\n").at(-1) }).toEqual({
       status: 6,
       last:
-        "error: Cannot go on serving: 4 engines died within a minute without an answer in between, " +
-        `the last one said: Cannot read "${moving}": there is no such file, need a file; lite3rl ` +
-        "doctor checks library and driver, --restarts-max allows more",
+        "error: Cannot go on serving: 4 engines died within a minute without an answer in " +
+        `between, the last one said: Cannot read "${moving}": there is no such file, ` +
+        "need a file; " +
+        "lite3rl doctor checks library and driver, --restarts-max allows more",
     });
   });
 
@@ -112,7 +108,7 @@ describe("serve: an engine that dies", () => {
     expect((await service.stop()).status).toBe(0);
   });
 
-  test("is none when it is stopped: SIGSTOP of engine and supervisor is no hang", async () => {
+  test("is no hang when engine and supervisor are stopped together", async () => {
     const unix = socketPath();
     const service = await startService(flags("--socket", unix, "--infer-timeout", "100ms"));
     const [engine] = enginePids(service.program.pid);
@@ -161,8 +157,12 @@ describeWith("cc")("serve: an NPU that breaks", () => {
   const trigger = join(directory, "trigger");
   let npuExchange: Exchange;
   const npuFlags = (...more: string[]) => [
-    ...["--model", rknn, "--obs-stats", DEMO_POLICY.obsStats, "--librknnrt", doubleLibrary()],
-    ...["--io", "float", "--infer-timeout", "200ms", ...more],
+    `--model=${rknn}`,
+    `--obs-stats=${DEMO_POLICY.obsStats}`,
+    `--librknnrt=${doubleLibrary()}`,
+    "--io=float",
+    "--infer-timeout=200ms",
+    ...more,
   ];
   const environment = (faults: Record<string, string | number> = {}) =>
     doubleOptions({ TRIGGER: trigger, ...faults }).env as Record<string, string>;
@@ -192,7 +192,7 @@ describeWith("cc")("serve: an NPU that breaks", () => {
       const [, ms] = await service.stderr.until(/answers since (\d+) ms later/);
       await load.answers(200);
       const { wrong, closed, gapMs } = load.stop();
-      console.error(`${what}: answers again after ${ms} ms, longest gap ${gapMs} ms`);
+      note(`${what}: answers again after ${ms} ms, longest gap ${gapMs} ms`);
       expect(wrong).toBe(0);
       // Each NaN ends a connection, and the tenth in a row the engine.
       expect(closed).toBe(what === "nan" ? 10 : 1);

@@ -3,7 +3,8 @@
  * each answer held against the known one, and a new connection whenever the old one ends.
  */
 
-import { ACTION_BYTES, type Exchange } from "./service_fixture.ts";
+import { present } from "../base/assert.ts";
+import type { Exchange } from "./service_fixture.ts";
 
 export interface LoadResult {
   readonly answered: number;
@@ -24,6 +25,7 @@ export interface Load {
 
 /** Starts to ask at a Unix socket. */
 export function startLoad(unix: string, { requests, answers }: Exchange): Load {
+  const actionBytes = present(answers[0]).length;
   const result = { answered: 0, wrong: 0, closed: 0, gapMs: 0 };
   let isOver = false;
   let socket: Bun.Socket | undefined;
@@ -33,7 +35,7 @@ export function startLoad(unix: string, { requests, answers }: Exchange): Load {
   const ask = (): void => void socket?.write(requests[at % requests.length]!);
   const receive = (bytes: Uint8Array): void => {
     pending = Buffer.concat([pending, bytes]);
-    if (pending.length < ACTION_BYTES) return;
+    if (pending.length < actionBytes) return;
     const now = performance.now();
     if (answeredMs !== undefined) result.gapMs = Math.max(result.gapMs, now - answeredMs);
     answeredMs = now;
@@ -87,7 +89,11 @@ export function startLoad(unix: string, { requests, answers }: Exchange): Load {
 }
 
 /** What a service answers to each request, to compare its later answers with. */
-export async function askAll(unix: string, requests: readonly Uint8Array[]): Promise<Exchange> {
+export async function askAll(
+  unix: string,
+  requests: readonly Uint8Array[],
+  actionBytes = 48,
+): Promise<Exchange> {
   const answers: Uint8Array[] = [];
   const received: Uint8Array[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -97,7 +103,7 @@ export async function askAll(unix: string, requests: readonly Uint8Array[]): Pro
       data(asking, bytes) {
         received.push(Uint8Array.from(bytes));
         const all = Buffer.concat(received);
-        if (all.length < ACTION_BYTES) return;
+        if (all.length < actionBytes) return;
         received.length = 0;
         answers.push(Uint8Array.from(all));
         if (answers.length === requests.length) resolve();
@@ -109,4 +115,9 @@ export async function askAll(unix: string, requests: readonly Uint8Array[]): Pro
   await promise;
   socket.terminate();
   return { requests, answers };
+}
+
+/** A figure of this run, for whoever reads the test's output; nothing depends on it. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
 }

@@ -17,7 +17,7 @@ import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
 import { DEMO_POLICY } from "../policy/policy_fixture.ts";
 import { GRU_CHECKPOINT } from "../policy/recurrent_fixture.ts";
-import { askAll, startLoad } from "./load_fixture.ts";
+import { askAll, note, startLoad } from "./load_fixture.ts";
 import {
   Client,
   computeExchange,
@@ -27,6 +27,7 @@ import {
   killServices,
   type Service,
   startService,
+  untilEngines,
 } from "./service_fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -70,8 +71,10 @@ function pointTo(version: string): void {
 
 const start = (...more: string[]): Promise<Service> =>
   startService([
-    ...["--model", join(store, "current", "policy.onnx"), "--obs-stats", OBS_STATS],
-    ...["--socket", join(store, "s"), ...more],
+    `--model=${join(store, "current", "policy.onnx")}`,
+    `--obs-stats=${OBS_STATS}`,
+    `--socket=${join(store, "s")}`,
+    ...more,
   ]);
 
 describe("serve: a reload", () => {
@@ -96,7 +99,7 @@ describe("serve: a reload", () => {
     pipelined.send(exchange.requests[2]!);
     await expectAnswers(pipelined, [exchange.answers[2]!]);
     const { wrong, closed, gapMs } = load.stop();
-    console.error(`longest time without an answer: ${gapMs} ms`);
+    note(`longest time without an answer: ${gapMs} ms`);
     expect({ wrong, closed }).toEqual({ wrong: 0, closed: 0 });
     for (const client of [half, pipelined]) client.close();
     expect((await service.stop()).status).toBe(0);
@@ -106,13 +109,15 @@ describe("serve: a reload", () => {
     const service = await start("--spare");
     const unix = join(store, "s");
     other = await computeExchange(join(directory, "v2.onnx"));
+    const before = await untilEngines(service.program.pid, 2);
     pointTo("v2");
     process.kill(service.program.pid, "SIGUSR1");
     await service.stderr.until(/generation 2 of .* serves, 0 connections moved/);
     expect(await askAll(unix, exchange.requests)).toEqual(other);
     // What is there by now was never accepted.
     pointTo("broken");
-    process.kill(enginePids(service.program.pid)[0]!, "SIGKILL");
+    const [serving] = await untilEngines(service.program.pid, 2, before);
+    process.kill(serving!, "SIGKILL");
     await service.stderr.until(/was ended by SIGKILL\n/);
     const load = startLoad(unix, other);
     await load.answers(200);

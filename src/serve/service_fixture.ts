@@ -34,6 +34,29 @@ export function enginePids(pid: number): number[] {
   return children === "" ? [] : children.split(" ").map(Number);
 }
 
+/** Waits until so many engines are there, and none of those; oldest first. */
+export async function untilEngines(
+  pid: number,
+  count: number,
+  gone: readonly number[] = [],
+): Promise<number[]> {
+  const deadline = performance.now() + LIMIT_MS;
+  for (;;) {
+    const pids = enginePids(pid);
+    if (pids.length === count && !pids.some((one) => gone.includes(one))) return pids;
+    if (performance.now() > deadline) throw new Error(`engines are ${pids}, need ${count}`);
+    await Bun.sleep(5);
+  }
+}
+
+/** A client that the service may turn away before it is connected; what it is told until then. */
+export async function told(address: Address): Promise<Uint8Array[]> {
+  return Client.connect(address).then(
+    (client) => client.takeRest(),
+    () => [],
+  );
+}
+
 const running = new Set<Service>();
 
 /** Starts `lite3rl serve` and waits until it is ready. */

@@ -46,6 +46,7 @@ export class Supervisor implements Disposable {
   readonly settings: SupervisorSettings;
   readonly #bell = new Bell();
   readonly #restarts;
+  readonly #watch;
   readonly #fallback: FallbackPolicy | undefined;
   readonly #engines = new Map<EngineProcess, Watchdog>();
   readonly #timers: Timer[] = [];
@@ -70,6 +71,8 @@ export class Supervisor implements Disposable {
   constructor(settings: SupervisorSettings) {
     this.settings = settings;
     this.#accepted = resolveFiles(settings.files);
+    // Before the first engine opens them: a change meanwhile is one.
+    this.#watch = settings.watch ? createWatch(settings.files) : undefined;
     this.#restarts = createRestartPolicy(settings.restartsMax);
     if (settings.files.fallback !== undefined) this.#fallback = createFallbackPolicy();
   }
@@ -125,9 +128,8 @@ export class Supervisor implements Disposable {
 
   /** Serves until the wish to stop. Throws NATIVE when no engine stays alive. */
   async serve(): Promise<void> {
-    const watch = this.settings.watch ? createWatch(this.settings.files) : undefined;
     this.#every(WATCH_MS, () => {
-      if (watch?.hasChanged() === true) this.reload();
+      if (this.#watch?.hasChanged() === true) this.reload();
       const { counters, observation } = this.#current?.snapshot() ?? {};
       if (observation !== undefined && counters?.answered) this.#recent.add(observation);
     });
@@ -179,7 +181,8 @@ export class Supervisor implements Disposable {
     return Math.max(1, Math.min(...due) - performance.now());
   }
 
-  #spawn(files: ModelFiles, generation: number): EngineProcess {
+  /** @param probe for a model that has not served yet; one that has is not held up by it */
+  #spawn(files: ModelFiles, generation: number, probe?: OpenCommand["probe"]): EngineProcess {
     const { options, inferTimeoutMs } = this.settings;
     const open: OpenCommand = {
       ...options,
@@ -187,7 +190,7 @@ export class Supervisor implements Disposable {
       type: "open",
       generation,
       fallbackOnly: this.#fallback?.isActive,
-      probe: this.#recent.rows(),
+      probe,
     };
     const engine = new EngineProcess(open, this.#bell, (notice) => this.#pass(notice));
     this.#engines.set(engine, createWatchdog(inferTimeoutMs));
@@ -256,8 +259,8 @@ export class Supervisor implements Disposable {
     this.#final = new Lite3Error(
       "NATIVE",
       `Cannot go on serving: ${plural(this.settings.restartsMax, "engine")} died within a minute ` +
-        `without an answer in between, the last one ${engine.describeEnd()}; lite3rl doctor checks ` +
-        "library and driver, --restarts-max allows more",
+        `without an answer in between, the last one ${engine.describeEnd()}; ` +
+        "lite3rl doctor checks library and driver, --restarts-max allows more",
     );
   }
 
@@ -324,7 +327,8 @@ export class Supervisor implements Disposable {
     const files = isReload ? this.settings.files : this.#accepted;
     const resolved = resolveFiles(files);
     const generation = isReload ? this.#generation + 1 : this.#generation;
-    this.#next = { engine: this.#spawn(files, generation), files: resolved };
+    const probe = isReload ? this.#recent.rows() : undefined;
+    this.#next = { engine: this.#spawn(files, generation, probe), files: resolved };
     return true;
   }
 
