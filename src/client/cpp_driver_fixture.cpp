@@ -22,8 +22,9 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 static void print(const lite3rl::Client& client, lite3rl::Status status, double ms) {
   const lite3rl::Answer& answer = client.answer();
   std::string reason = client.reason();
+  // JSON takes the others.
   for (char& letter : reason) {
-    if (static_cast<signed char>(letter) < 0 || letter == '"' || letter == '\\') letter = '?';  // JSON takes the others
+    if (static_cast<signed char>(letter) < 0 || letter == '"' || letter == '\\') letter = '?';
   }
   std::printf("{\"status\":%d,\"name\":\"%s\",\"reason\":\"%s\",\"open\":%s,\"generation\":%u,"
               "\"ms\":%g,\"action\":[",
