@@ -60,6 +60,7 @@ const ORDER = [
   ["src/rknn_toolkit"],
   ["src/runtime", "src/environment"],
   ["src/service"],
+  ["src/run_log"],
   ["src/compare", "src/report"],
   ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
   [
@@ -70,6 +71,7 @@ const ORDER = [
     "src/client",
     "src/engine",
     "src/agent",
+    "src/log",
     "src/parity",
     "src/inspect",
     "src/doctor",

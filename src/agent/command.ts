@@ -26,7 +26,16 @@ import { openPolicy, type PolicyOptions } from "../runtime/open.ts";
 import { createPolicy, type Policy } from "../runtime/policy.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { parseEndpoint } from "../wire/endpoint.ts";
-import { runEpisode } from "./episode.ts";
+import type { RunLog } from "../run_log/write_run_log.ts";
+import type { Episode, EpisodeOptions } from "./episode.ts";
+import { runRecorded, startRunLog } from "./run_recorder.ts";
+import {
+  createStability,
+  renderVerdict,
+  type Stability,
+  type Verdict,
+  verdictFailure,
+} from "./stability.ts";
 import { renderSummary, summarise } from "./summary.ts";
 
 /** The blueprint's number of steps. */
@@ -93,6 +102,20 @@ export default defineCommand({
       schema: v.optional(integerValue(0, 2 ** 31 - 1), 0),
     },
     fast: { help: "Do not wait for real time", schema: switchValue() },
+    log: {
+      value: "<file>",
+      help: "Record the run as MCAP: state, actions, sensors, latency (a new file)",
+      schema: v.optional(pathValue()),
+    },
+    verdict: {
+      help: "Change commands, and judge the gait by its limits: exit status 0 or 1",
+      schema: switchValue(),
+    },
+    limits: {
+      value: "<yaml>",
+      help: "Limits for --verdict that differ from the usual",
+      schema: v.optional(pathValue()),
+    },
     ...PROGRAM_FLAGS,
     timeout: {
       value: "<time>",
@@ -108,9 +131,7 @@ export default defineCommand({
   ],
   async run(_positionals, flags) {
     checkSource(flags.model, flags.connect, flags.obsStats);
-    if (flags.steps !== undefined && flags.duration !== undefined) {
-      throw new Lite3Error("USAGE", "--steps and --duration say the same thing: give one of them");
-    }
+    checkRun(flags);
     const { start, rate: rateHz, seed } = flags;
     const watch: { stop?: Stop } = {};
     const isInterrupted = (): boolean => watch.stop?.requested === true;
@@ -118,30 +139,42 @@ export default defineCommand({
     const given = { start, rateHz, seed, program };
     const asked = flags.command ?? (isBuiltIn(flags.env) ? DEFAULT_COMMAND : undefined);
     using environment = await openEnvironment(flags.env, { ...given, command: asked });
-    const command = asked ?? DEFAULT_COMMAND;
+    const stability = flags.verdict
+      ? createStability(environment, flags.command, flags.limits)
+      : undefined;
     using policy = await openSource(flags, environment);
     const { controlPeriodMs } = environment;
-    const steps =
-      flags.duration === undefined
-        ? (flags.steps ?? DEFAULT_STEPS)
-        : Math.max(1, Math.round((flags.duration * 1000) / controlPeriodMs));
-    if (steps > STEPS_MAX) {
-      throw new Lite3Error("USAGE", `--duration is ${steps} steps, at most ${STEPS_MAX} are run`);
-    }
+    const steps = countSteps(flags, controlPeriodMs);
     using stop = stopOnSignals();
     watch.stop = stop;
     const bar = progress("agent", steps);
-    const episode = await runEpisode({
-      environment,
-      policy,
-      steps,
-      seed,
-      realTime: !flags.fast,
-      stop,
-      onStep: (done) => bar.update(done),
-    }).finally(() => bar.finish());
+    const source = { ...flags, realTime: !flags.fast };
+    const log =
+      flags.log === undefined
+        ? undefined
+        : await startRunLog(flags.log, source, environment, policy);
+    const episode = await runRecorded(
+      {
+        environment,
+        policy,
+        steps,
+        seed,
+        stop,
+        command: asked,
+        realTime: !flags.fast,
+        onStep: (done) => bar.update(done),
+        ...(stability?.commandAt && { commandAt: stability.commandAt }),
+        ...observeBy(stability, log),
+      },
+      log,
+    ).finally(() => bar.finish());
     if (episode.interrupted) notice(`interrupted after ${episode.trace.length} of ${steps} steps`);
-    const summary = summarise(episode, command, controlPeriodMs);
+    const verdict = stability?.judge(episode);
+    const summary = summarise(
+      episode,
+      stability?.commandAt ? undefined : (asked ?? DEFAULT_COMMAND),
+      controlPeriodMs,
+    );
     const { name, arithmetic } = policy.backend;
     return {
       json: {
@@ -153,17 +186,62 @@ export default defineCommand({
         seed,
         backend: name,
         evidence: arithmetic,
+        ...(verdict && { verdict }),
+        ...(log ? { log: { path: log.path, complete: log.broken === undefined } } : {}),
         ...(environment.trajectoryHash && { trajectorySha256: environment.trajectoryHash() }),
       },
-      text: renderSummary(summary, `${name}, ${arithmetic}`, !flags.fast),
-      ...failure(episode.fall, episode.interrupted),
+      text: [
+        renderSummary(summary, `${name}, ${arithmetic}`, !flags.fast),
+        ...(verdict ? ["", renderVerdict(verdict)] : []),
+      ].join("\n"),
+      ...failure(episode, verdict),
     };
   },
 });
 
-function failure(fall: string | undefined, interrupted: boolean): { failure?: string } {
+interface Length {
+  readonly steps?: number | undefined;
+  readonly duration?: number | undefined;
+}
+
+function checkRun(flags: Length & { limits?: string | undefined; verdict: boolean }): void {
+  if (flags.steps !== undefined && flags.duration !== undefined) {
+    throw new Lite3Error("USAGE", "--steps and --duration say the same thing: give one of them");
+  }
+  if (flags.limits !== undefined && !flags.verdict) {
+    throw new Lite3Error("USAGE", "--limits is for --verdict: give both");
+  }
+}
+
+function countSteps({ steps, duration }: Length, controlPeriodMs: number): number {
+  if (duration === undefined) return steps ?? DEFAULT_STEPS;
+  const count = Math.max(1, Math.round((duration * 1000) / controlPeriodMs));
+  if (count <= STEPS_MAX) return count;
+  throw new Lite3Error("USAGE", `--duration is ${count} steps, at most ${STEPS_MAX} are run`);
+}
+
+/** Sensors are read only where somebody wants to know. */
+function observeBy(
+  stability: Stability | undefined,
+  log: RunLog | undefined,
+): Pick<EpisodeOptions, "observe"> {
+  if (stability === undefined && log === undefined) return {};
+  return {
+    async observe(step) {
+      stability?.gait.add(step);
+      await log?.step(step);
+    },
+  };
+}
+
+function failure(
+  { fall, interrupted }: Episode,
+  verdict: Verdict | undefined,
+): { failure?: string } {
   if (fall !== undefined) return { failure: `the robot fell: ${fall}` };
-  return interrupted ? { failure: "interrupted before the end" } : {};
+  if (interrupted) return { failure: "interrupted before the end" };
+  const broken = verdict && verdictFailure(verdict);
+  return broken === undefined ? {} : { failure: broken };
 }
 
 function checkSource(

@@ -10,6 +10,7 @@ import { monotonicUs, waitUntilUs } from "../../ffi/clock.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { Lite3Error } from "../base/errors.ts";
 import type { Environment, StepInfo } from "../environment/environment.ts";
+import type { RunStep, Velocity } from "../run_log/run_step.ts";
 import type { Policy } from "../runtime/policy.ts";
 
 /** Inferences before the first step, so that it does not meet cold code. */
@@ -26,6 +27,12 @@ export interface EpisodeOptions {
   /** Set by a signal: the episode ends after the current step. */
   readonly stop?: { readonly requested: boolean };
   readonly onStep?: (done: number) => void;
+  /** Velocity to command from this step on, or undefined for no change. */
+  readonly commandAt?: (step: number) => Velocity | undefined;
+  /** Velocity that is commanded until `commandAt` says another; for `observe`. */
+  readonly command?: Velocity | undefined;
+  /** Is given every step; the environment's sensors are read only for it. */
+  readonly observe?: (step: RunStep) => Promise<void>;
 }
 
 export interface Episode {
@@ -48,10 +55,12 @@ export interface Episode {
  * an episode otherwise (a time limit, a goal), the next one begins, with the next seed.
  */
 export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
-  const { environment, policy, steps, realTime } = options;
+  const { environment, policy, steps, observe } = options;
   checkSizes(environment, policy);
+  let { command } = options;
   let state = policy.backend.createState();
   const action = new Float32Array(policy.actionSize);
+  const seen = new Float32Array(policy.observationSize);
   let observation = await environment.reset(options.seed);
   const warm = policy.backend.createState();
   for (let i = 0; i < WARM_UP; i++) await policy.act(observation, action, warm);
@@ -59,21 +68,41 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
 
   const trace: StepInfo[] = [];
   const latencyUs: number[] = [];
-  let overruns = 0;
   let fall: string | undefined;
   let totalReward = 0;
   let restarts = 0;
-  const periodUs = environment.controlPeriodMs * 1000;
-  let deadlineUs = monotonicUs() + periodUs;
+  const pace = startPace(environment.controlPeriodMs, options.realTime);
   while (trace.length < steps && fall === undefined && !options.stop?.requested) {
+    const asked = options.commandAt?.(trace.length);
+    if (asked !== undefined) await environment.setCommand?.(asked);
+    command = asked ?? command;
+    seen.set(observation);
     const started = Bun.nanoseconds();
     await policy.act(observation, action, state);
-    latencyUs.push((Bun.nanoseconds() - started) / 1000);
+    const tookUs = (Bun.nanoseconds() - started) / 1000;
+    latencyUs.push(tookUs);
     const result = await environment.step(action);
+    const { info } = result;
     observation = result.observation;
-    trace.push(result.info);
+    trace.push(info);
     totalReward += result.reward;
-    if (result.terminated) fall = result.info.ending;
+    if (result.terminated) fall = info.ending;
+    const overrun = pace.isOver();
+    if (observe !== undefined) {
+      const timeS = (trace.length * environment.controlPeriodMs) / 1000;
+      const sensors = environment.sensors?.();
+      const moment = {
+        timeS,
+        episode: restarts,
+        command,
+        observation: seen,
+        action,
+        info,
+        sensors,
+        overrun,
+      };
+      await observe({ ...moment, latencyUs: tookUs });
+    }
     options.onStep?.(trace.length);
     const isOver = result.terminated || result.truncated;
     if (isOver && fall === undefined && trace.length < steps) {
@@ -81,19 +110,38 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
       observation = await environment.reset(options.seed + restarts);
       state = policy.backend.createState();
     }
-    if (realTime) {
+    await pace.wait(trace.length);
+  }
+  const interrupted = options.stop?.requested === true;
+  const { overruns } = pace;
+  return { trace, latencyUs, overruns, totalReward, restarts, fall, interrupted };
+}
+
+/** Absolute deadlines, one per period, where the episode is in real time. */
+function startPace(periodMs: number, realTime: boolean) {
+  const periodUs = periodMs * 1000;
+  let deadlineUs = monotonicUs() + periodUs;
+  return {
+    overruns: 0,
+    /** Once a step, when it is done: was that after its deadline? */
+    isOver(): boolean {
       const nowUs = monotonicUs();
-      if (nowUs > deadlineUs) {
-        overruns++;
-        deadlineUs += Math.ceil((nowUs - deadlineUs) / periodUs) * periodUs;
+      if (!realTime || nowUs <= deadlineUs) return false;
+      this.overruns++;
+      deadlineUs += Math.ceil((nowUs - deadlineUs) / periodUs) * periodUs;
+      return true;
+    },
+    /** Until the deadline; `steps` are done. */
+    async wait(steps: number): Promise<void> {
+      if (!realTime) {
+        if (steps % STEPS_PER_TURN === 0) await turnEventLoop();
+        return;
       }
       await turnEventLoop();
       waitUntilUs(deadlineUs);
       deadlineUs += periodUs;
-    } else if (trace.length % STEPS_PER_TURN === 0) await turnEventLoop();
-  }
-  const interrupted = options.stop?.requested === true;
-  return { trace, latencyUs, overruns, totalReward, restarts, fall, interrupted };
+    },
+  };
 }
 
 function checkSizes(environment: Environment, policy: Policy): void {

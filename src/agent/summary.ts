@@ -55,9 +55,10 @@ export type WalkSummary = EpisodeFigures & WalkFigures;
  */
 export type EpisodeSummary = EpisodeFigures & Partial<WalkFigures>;
 
+/** @param command undefined where it changed: then there are no figures of one walk */
 export function summarise(
   episode: Episode,
-  command: Command,
+  command: Command | undefined,
   controlPeriodMs: number,
 ): EpisodeSummary {
   const { trace } = episode;
@@ -75,7 +76,7 @@ export function summarise(
   const isWalk = trace.every(
     ({ position, velocity, yawRate }) => position && velocity && yawRate !== undefined,
   );
-  return isWalk && episode.restarts === 0
+  return isWalk && command !== undefined && episode.restarts === 0
     ? { ...walkFigures(trace, command), ...figures }
     : figures;
 }

@@ -59,6 +59,8 @@ export const LIMITS = {
   machineFileBytes: 64 << 20,
   /** A doctor's capture: some hundred small files and the libraries' tables, under 1 MB. */
   captureBytes: 64 << 20,
+  /** The log of one run: ten hours of a Lite3 at 50 Hz have some 1 GB. */
+  runLogBytes: 4 * 2 ** 30,
   /** Connections one service holds: each costs two buffers and a file descriptor. */
   connections: 1_024,
   /** `sun_path` holds 108 bytes with its terminating zero (unix(7)). */

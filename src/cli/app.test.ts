@@ -283,6 +283,7 @@ describe("readArguments()", () => {
         seed: 0,
         io: "auto",
         fast: false,
+        verdict: false,
         traceback: false,
         timeout: 0.5,
       },

@@ -56,6 +56,12 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../agent/command.ts")).default,
   },
   {
+    name: "log",
+    aliases: [],
+    summary: "Say what the log of a run holds, as figures or CSV, or replay it through a policy",
+    load: async () => (await import("../log/command.ts")).default,
+  },
+  {
     name: "parity",
     aliases: ["compare_outputs"],
     summary: "Compare two backends on the same observations",

@@ -223,11 +223,11 @@ describe("the hand-over to the next engine", () => {
 
   test("again and again under load loses no answer and gives none wrong", async () => {
     const { engine: first, unix, listener } = await start();
-    let isOver = false;
+    const load = { isOver: false };
     const ask = async (from: number): Promise<number> => {
       const client = await Client.connect({ unix });
       let asked = 0;
-      while (!isOver) {
+      while (!load.isOver) {
         const i = from + asked * 7;
         const cut = 1 + ((from * 31 + asked * 37) % 179);
         client.send(request(i).subarray(0, cut));
@@ -249,7 +249,7 @@ describe("the hand-over to the next engine", () => {
       answered += engine.snapshot.counters.answered;
       engine = following;
     }
-    isOver = true;
+    load.isOver = true;
     const asked = await Promise.all(asking);
     answered += engine.snapshot.counters.answered;
     expect(answered).toBe(asked.reduce((sum, count) => sum + count, 0));

@@ -61,7 +61,7 @@ describe("guards on actions", () => {
   });
 
   test("an action within the limit is left alone, and its change is watched", async () => {
-    const largest = Math.max(...exchange.actions.flatMap((action) => [...action.map(Math.abs)]));
+    const largest = Math.max(...exchange.actions.flatMap((action) => Array.from(action, Math.abs)));
     const [a, b] = [exchange.actions[0]!, exchange.actions[1]!];
     const change = Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
     const { engine, peer } = await start({ actionLimit: largest });
@@ -189,7 +189,7 @@ describe("a recurrent policy", () => {
       return [...((await peer.answer())?.action ?? [])];
     };
     const expected = (from: number, rows: number): number[] =>
-      [...golden.actions.slice(from * 4, (from + rows) * 4)].map((a) => expect.closeTo(a, 4));
+      Array.from(golden.actions.slice(from * 4, (from + rows) * 4), (a) => expect.closeTo(a, 4));
     const [one, two] = [await FramedPeer.connect({ unix }), await FramedPeer.connect({ unix })];
     expect(await ask(one, 0, 0, 3)).toEqual(expected(0, 3));
     expect(await ask(two, 0, 0, 2)).toEqual(expected(0, 2));

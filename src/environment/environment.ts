@@ -34,6 +34,22 @@ export interface StepInfo {
   readonly ending?: string;
 }
 
+/** What the robot's sensors say after a step; an environment gives what it has. */
+export interface Sensors {
+  /** Of the base, body frame, rad/s. */
+  readonly angularVelocity?: readonly number[];
+  /** As an accelerometer has it: body frame, m/s², gravity's reaction included. */
+  readonly linearAcceleration?: readonly number[];
+  /** Per joint, in the order of the actions: rad, rad/s, Nm. */
+  readonly jointPosition?: readonly number[];
+  readonly jointVelocity?: readonly number[];
+  readonly jointTorque?: readonly number[];
+  /** Contact force per foot, newtons, FL FR HL HR. */
+  readonly footForce?: readonly number[];
+  /** x, y, z per foot in the world frame, metres, FL FR HL HR. */
+  readonly footPosition?: readonly number[];
+}
+
 export interface ObservationPart {
   readonly name: string;
   readonly size: number;
@@ -59,6 +75,10 @@ export interface Environment extends Disposable {
   step(action: Float32Array): StepResult | Promise<StepResult>;
   /** Commanded velocity vx, vy (m/s), wz (rad/s), for environments that take one. */
   setCommand?(command: readonly [number, number, number]): void | Promise<void>;
+  /** For logs and gait figures; asked only where somebody wants to know. */
+  sensors?(): Sensors;
+  /** Of the robot, kilograms, for its cost of transport. */
+  readonly massKg?: number;
   /** A digest of the episode so far, for environments that repeat theirs exactly. */
   trajectoryHash?(): string;
 }

@@ -14,7 +14,7 @@ import { createRandom } from "../base/random.ts";
 import { LITE3_CONTRACT, observationSize } from "../policy/contract.ts";
 import { attitudeOf, describeFall, rotationOf, toBody } from "./attitude.ts";
 import type { Rotation } from "./attitude.ts";
-import type { Environment, StepInfo, StepResult } from "./environment.ts";
+import type { Environment, Sensors, StepInfo, StepResult } from "./environment.ts";
 import { groundHeight, JOINT_COUNT } from "./lite3_model.ts";
 import type { Terrain } from "./lite3_model.ts";
 import { BASE_RATE_QVEL, JOINT_QPOS, JOINT_QVEL, Lite3Physics } from "./lite3_physics.ts";
@@ -37,6 +37,7 @@ export interface Lite3 extends Environment {
   reset(seed?: number): Float32Array;
   step(action: Float32Array): StepResult;
   setCommand(command: Command): void;
+  sensors(): Sensors;
   /** SHA-256, hex, of `qpos` (19 float64, little-endian) at `reset` and after each step since. */
   trajectoryHash(): string;
 }
@@ -64,6 +65,9 @@ const STANDING_HEIGHT_MIN_M = 0.3;
 /** A foot is on the ground when the ground pushes with more than this, newtons. */
 const CONTACT_FORCE_N = 1;
 
+/** What MuJoCo has where a model says nothing else. */
+const GRAVITY_MPS2 = 9.81;
+
 /** Width of the velocity reward, (m/s)², the usual one of velocity-tracking tasks. */
 const REWARD_WIDTH = 0.25;
 
@@ -80,6 +84,7 @@ class SimulatedLite3 implements Lite3 {
   readonly actionSize = JOINT_COUNT;
   readonly observationTerms = LITE3_CONTRACT.observation;
   readonly controlPeriodMs: number;
+  readonly massKg: number;
   readonly #physics: Lite3Physics;
   readonly #terrain: Terrain;
   readonly #start: Lite3Options["start"];
@@ -91,6 +96,7 @@ class SimulatedLite3 implements Lite3 {
 
   constructor(physics: Lite3Physics, options: Lite3Options) {
     this.#physics = physics;
+    this.massKg = physics.mass;
     this.#terrain = options.terrain;
     this.#start = options.start;
     this.#command = [...options.command];
@@ -135,6 +141,20 @@ class SimulatedLite3 implements Lite3 {
       terminated: info.ending !== undefined,
       truncated: false,
       info,
+    };
+  }
+
+  sensors(): Sensors {
+    const { qpos, qvel, qacc, torques, footForces, footPositions } = this.#physics;
+    const [ax = 0, ay = 0, az = 0] = qacc;
+    return {
+      angularVelocity: Array.from(qvel.subarray(BASE_RATE_QVEL, JOINT_QVEL)),
+      linearAcceleration: toBody(this.#rotation(), ax, ay, az + GRAVITY_MPS2),
+      jointPosition: Array.from(qpos.subarray(JOINT_QPOS)),
+      jointVelocity: Array.from(qvel.subarray(JOINT_QVEL)),
+      jointTorque: Array.from(torques),
+      footForce: Array.from(footForces),
+      footPosition: Array.from(footPositions),
     };
   }
 

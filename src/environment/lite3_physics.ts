@@ -29,6 +29,8 @@ interface Views {
   readonly ctrl: Float64Array;
   readonly sensors: Float64Array;
   readonly bias: Float64Array;
+  readonly qacc: Float64Array;
+  readonly torques: Float64Array;
   /** x, y, z per foot. */
   readonly feet: Float64Array;
 }
@@ -65,6 +67,26 @@ export class Lite3Physics implements Disposable {
   /** Force on each foot, newtons, FL FR HL HR. */
   get footForces(): Readonly<Float64Array> {
     return this.#live.sensors;
+  }
+
+  /** Base acceleration in the world, m/s², without gravity, then angular and of the joints. */
+  get qacc(): Readonly<Float64Array> {
+    return this.#live.qacc;
+  }
+
+  /** Of the motors, Nm, per joint. */
+  get torques(): Readonly<Float64Array> {
+    return this.#live.torques;
+  }
+
+  /** x, y, z per foot in the world, metres. */
+  get footPositions(): Readonly<Float64Array> {
+    return this.#live.feet;
+  }
+
+  /** Kilograms. */
+  get mass(): number {
+    return (this.#model.body_mass as Float64Array).reduce((sum, mass) => sum + mass, 0);
   }
 
   /** Puts the robot at rest at the origin, level, its lowest foot touching flat ground. */
@@ -127,6 +149,8 @@ function readViews(model: MjModel, data: MjData): Views {
     ctrl: data.ctrl,
     sensors: data.sensordata,
     bias: model.actuator_biasprm,
+    qacc: data.qacc,
+    torques: data.actuator_force,
     feet: data.site_xpos,
   };
 }
