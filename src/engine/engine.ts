@@ -99,6 +99,7 @@ class Engine implements Disposable {
     this.#next = 0;
     this.#page.words[WORD.beat] = ++this.#beat;
     if (this.#count === 0) this.#rest();
+    this.#serving?.clients.collect(this.#count === 0);
     return this.#handleRest();
   }
 
