@@ -162,9 +162,13 @@ export function closeSocket(fd: number): void {
   libc.close(fd);
 }
 
+/** struct pollfd of the one socket that is waited for: file descriptor, events and their answer. */
+const record = new Int32Array(2);
+
 function waitFor(fd: number, events: number, timeoutMs: number): boolean {
   const deadline = performance.now() + timeoutMs;
-  const record = Int32Array.of(fd, events);
+  record[0] = fd;
+  record[1] = events;
   for (;;) {
     const left = Math.max(0, Math.ceil(deadline - performance.now()));
     const ready = libc.poll(record, 1, left);

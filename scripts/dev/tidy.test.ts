@@ -59,6 +59,7 @@ const ORDER = [
   ["src/dataset"],
   ["src/rknn_toolkit"],
   ["src/runtime", "src/environment"],
+  ["src/service"],
   ["src/compare", "src/report"],
   ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
   [
@@ -66,6 +67,7 @@ const ORDER = [
     "src/collect",
     "src/convert",
     "src/serve",
+    "src/engine",
     "src/agent",
     "src/parity",
     "src/inspect",

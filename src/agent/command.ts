@@ -17,13 +17,12 @@ import {
   vectorValue,
   wordValue,
 } from "../cli/command.ts";
-import { NPU_FLAGS } from "../cli/npu_flags.ts";
+import { POLICY_FLAGS } from "../cli/npu_flags.ts";
 import { progress } from "../cli/output.ts";
 import { ENVIRONMENT_HELP, PROGRAM_FLAGS, programOptions } from "../cli/program_flags.ts";
 import type { Environment } from "../environment/environment.ts";
 import { isBuiltIn, openEnvironment } from "../environment/open.ts";
-import { openPolicy } from "../runtime/open.ts";
-import type { NpuOptions } from "../runtime/open_rknn.ts";
+import { openPolicy, type PolicyOptions } from "../runtime/open.ts";
 import { createPolicy, type Policy } from "../runtime/policy.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { parseEndpoint } from "../wire/endpoint.ts";
@@ -100,7 +99,7 @@ export default defineCommand({
       help: "Longest wait for one answer of a service (default: 2s)",
       schema: v.optional(durationValue(), "2s"),
     },
-    ...NPU_FLAGS,
+    ...POLICY_FLAGS,
   },
   rivals: [
     ["model", "connect"],
@@ -193,7 +192,7 @@ function checkSource(
   }
 }
 
-interface Source extends NpuOptions {
+interface Source extends PolicyOptions {
   readonly model: string | undefined;
   readonly connect: string | undefined;
   readonly obsStats: string | undefined;

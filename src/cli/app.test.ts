@@ -276,6 +276,7 @@ describe("readArguments()", () => {
       positionals: [],
       flags: {
         model: "m.onnx",
+        backend: "auto",
         core: "auto",
         env: "lite3",
         command: [-0.5, 0, 0.25],

@@ -16,6 +16,6 @@ test("describeEvidence() calls nothing a measurement that did not run on the NPU
     "rknn-toolkit2's simulator, not an NPU",
     "the NPU's arithmetic emulated on the CPU, not an NPU",
     "computed on the CPU in float32",
-    "a service, whose raw protocol does not say what computes",
+    "a service that does not say what computes",
   ]);
 });

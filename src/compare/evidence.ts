@@ -10,7 +10,7 @@ const WORDS: Readonly<Record<Arithmetic, string>> = {
   "toolkit-simulator": "rknn-toolkit2's simulator, not an NPU",
   emulation: "the NPU's arithmetic emulated on the CPU, not an NPU",
   cpu: "computed on the CPU in float32",
-  unstated: "a service, whose raw protocol does not say what computes",
+  unstated: "a service that does not say what computes",
 };
 
 export function describeEvidence(arithmetic: Arithmetic): string {

@@ -26,7 +26,7 @@ import {
   type ParityResult,
   SAMPLES,
 } from "./compare_sides.ts";
-import { type EmulatedFile, isCalibrated, needsModel } from "./sides.ts";
+import { type EmulatedFile, isCalibrated, needsModel, type Side } from "./sides.ts";
 
 export default defineCommand({
   name: "parity",
@@ -115,8 +115,8 @@ function render(result: ParityResult, gate: number, isNear: boolean): string {
     figure(max),
   ]);
   return [
-    `a  ${a.label} (${describeEvidence(a.evidence)})`,
-    `b  ${b.label} (${describeEvidence(b.evidence)})`,
+    `a  ${a.label} (${describeSide(a)})`,
+    `b  ${b.label} (${describeSide(b)})`,
     `on ${samples.rows} observations (${samples.label})`,
     ...emulatedFiles(result).flatMap(describeFile),
     "",
@@ -127,6 +127,17 @@ function render(result: ParityResult, gate: number, isNear: boolean): string {
     `would pass at --mae ${figureAbove(comparison.mae)}; largest single error ${figure(comparison.max)}`,
     `MAE ${figure(comparison.mae)} against ${figure(gate)}: ${passed(isNear)}`,
   ].join("\n");
+}
+
+/** On what a side's figures rest; of a service that is its own word, and so is the model. */
+function describeSide({ evidence, service }: Side): string {
+  if (service === undefined) return describeEvidence(evidence);
+  const { program, version, backend, model } = service;
+  const digest = model.sha256.slice(0, 12);
+  return (
+    `by its own word ${describeEvidence(evidence)}: ${program} ${version}, ` +
+    `${backend} on ${model.file} ${digest}…`
+  );
 }
 
 /** What of a .rknn was run as it is in the file, and whether its weights are the model's. */

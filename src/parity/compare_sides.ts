@@ -55,17 +55,9 @@ export interface ParityResult {
 /** Runs both sides on the same observations. Throws when a side cannot answer. */
 export async function compareSides(options: ParityOptions): Promise<ParityResult> {
   const { a, b, dataset, obsStats, calibration } = options;
-  const endpoints = [a, b].filter(isEndpoint).length;
-  if (endpoints === 2) {
-    throw new Lite3Error(
-      "USAGE",
-      "Cannot compare two endpoints: raw bytes do not say their sizes, " +
-        "name a model file as one side",
-    );
-  }
   checkUsed(options);
   const sets = [dataset, obsStats, calibration];
-  const isRaw = endpoints > 0 || sets.some((path) => path !== undefined);
+  const isRaw = [a, b].some(isEndpoint) || sets.some((path) => path !== undefined);
   const sideOptions: SideOptions = {
     model: options.model,
     obsStats,
@@ -75,7 +67,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     npu: options.npu ?? {},
   };
   const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side => {
-    if (isEndpoint(spec) && sizes !== undefined) return openEndpointSide(spec, sizes, sideOptions);
+    if (isEndpoint(spec)) return openEndpointSide(spec, sizes ?? {}, sideOptions);
     if (isRknnPath(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
       return openNpuSide(spec, other, sideOptions);
     }
@@ -198,6 +190,7 @@ export function parityDocument(result: ParityResult) {
     requiredTolerance: { mae: comparison.mae, max: comparison.max },
     sides: { a: a.label, b: b.label },
     evidence: { a: a.evidence, b: b.evidence },
+    ...(a.service || b.service ? { services: { a: a.service, b: b.service } } : {}),
     ...(files.length === 0 ? {} : { files }),
   };
 }

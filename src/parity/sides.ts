@@ -10,6 +10,7 @@ import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic, Backend } from "../runtime/backend.ts";
+import type { EmulationRecipe } from "../runtime/emulated.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
 import { type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import { readObservations } from "../dataset/observations.ts";
@@ -24,6 +25,7 @@ import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
+import type { About } from "../wire/protocol.ts";
 
 /** What is said of a side that is a .rknn, which was emulated. */
 export interface EmulatedFile {
@@ -42,6 +44,7 @@ export interface EmulatedFile {
 
 const BACKENDS = {
   onnx: "onnx",
+  mlp: "mlp",
   toolkit: "toolkit",
   emulated: "fp16",
   "emulated:fp16": "fp16",
@@ -57,6 +60,8 @@ export interface Side {
   readonly observationSize: number;
   readonly actionSize: number;
   readonly emulatedFile?: EmulatedFile;
+  /** What a service says of itself, its evidence included. */
+  readonly service?: About;
   /** `raw` shape [rows, observationSize] → actions [rows, actionSize]. */
   run(observations: Float32Array, rows: number): Promise<Float32Array>;
   [Symbol.dispose](): void;
@@ -166,16 +171,25 @@ export async function openFileSide(
   }
   if (isRknnPath(spec)) return openRknnSide(spec, file, options);
   const normalizer = await normalizerFor(file, observationSize, options);
-  const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
-  const recipe =
-    kind === "w8a8"
-      ? {
-          precision: kind,
-          calibration: await readCalibration(spec, normalizer, observationSize, options),
-        }
-      : { precision: "fp16" as const };
-  const backend = await openModel(file, kind === "onnx" ? "onnx" : recipe);
+  const backend = await openModel(
+    file,
+    await backendOf(spec, normalizer, observationSize, options),
+  );
   return sideOf(isBackendName(spec) ? `${spec} (${path})` : path, backend, normalizer);
+}
+
+/** What runs the ONNX of a side; ONNX Runtime where only the file is named. */
+async function backendOf(
+  spec: string,
+  normalizer: Normalizer | undefined,
+  observationSize: number,
+  options: SideOptions,
+): Promise<"onnx" | "mlp" | EmulationRecipe> {
+  const kind = isBackendName(spec) ? BACKENDS[spec] : "onnx";
+  if (kind === "onnx" || kind === "mlp") return kind;
+  if (kind !== "w8a8") return { precision: "fp16" };
+  const calibration = await readCalibration(spec, normalizer, observationSize, options);
+  return { precision: kind, calibration };
 }
 
 /** A .rknn on the NPU. Without a record of its own it expects what its ONNX expects. */
@@ -270,24 +284,14 @@ async function normalizerFor(
   return chooseNormalizer(file, observationSize, folded ? undefined : options.obsStats);
 }
 
-/** Opens a service; its sizes are the other side's. */
+/** Opens a service; what it does not say of its sizes is the other side's. */
 export function openEndpointSide(
   spec: string,
-  sizes: { observationSize: number; actionSize: number },
-  options: SideOptions,
+  { observationSize, actionSize }: Partial<Pick<Side, "observationSize" | "actionSize">>,
+  { timeoutMs }: SideOptions,
 ): Side {
-  const { observationSize, actionSize } = sizes;
-  const backend = openRemote(parseEndpoint(spec), { ...sizes, timeoutMs: options.timeoutMs });
-  return {
-    label: spec,
-    evidence: backend.arithmetic,
-    observationSize,
-    actionSize,
-    async run(observations, rows) {
-      const actions = new Float32Array(rows * actionSize);
-      await backend.infer(observations, actions, backend.createState(), rows);
-      return actions;
-    },
-    [Symbol.dispose]: () => backend[Symbol.dispose](),
-  };
+  const sizes = { observationSize, actionSize };
+  const backend = openRemote(parseEndpoint(spec), { ...sizes, timeoutMs, oneModel: true });
+  const side = sideOf(spec, backend, undefined);
+  return backend.about === undefined ? side : { ...side, service: backend.about };
 }

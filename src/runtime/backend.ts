@@ -3,7 +3,15 @@
  */
 
 /** On what the figures of a backend rest; printed wherever one of them is. */
-export type Arithmetic = "npu" | "double" | "toolkit-simulator" | "emulation" | "cpu" | "unstated";
+export const ARITHMETICS = [
+  "npu",
+  "double",
+  "toolkit-simulator",
+  "emulation",
+  "cpu",
+  "unstated",
+] as const;
+export type Arithmetic = (typeof ARITHMETICS)[number];
 
 export interface TensorSpec {
   readonly name: string;

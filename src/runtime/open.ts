@@ -20,6 +20,7 @@ import {
 } from "../policy/normalizer.ts";
 import type { Backend } from "./backend.ts";
 import { type EmulationRecipe, openEmulated } from "./emulated.ts";
+import { mlpMisfit, openMlp } from "./mlp.ts";
 import { openOnnx } from "./onnx.ts";
 import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "./open_rknn.ts";
 import { createPolicy, type Policy } from "./policy.ts";
@@ -60,20 +61,41 @@ const CONTENT_ADVICE = {
   zip: "it is a zip, as checkpoints and .npz are, need an .onnx model: lite3rl inspect says more",
 } as const;
 
-/** Opens a model with the CPU reference, or with the emulation of a recipe. */
-export function openModel(file: ModelFile, backend: "onnx" | EmulationRecipe): Promise<Backend> {
-  return describeSource("Cannot run model", file.path, () =>
-    backend === "onnx" ? openOnnx(file.bytes, file.model) : openEmulated(file.model, backend),
-  );
+/** What may run a policy: `auto` is the NPU for a .rknn, and the fastest on the CPU otherwise. */
+export const RUN_BACKENDS = ["auto", "mlp", "onnx", "rknn"] as const;
+export type RunBackend = (typeof RUN_BACKENDS)[number];
+
+export interface PolicyOptions extends NpuOptions {
+  /** Without one: the NPU for a .rknn, and the reference, ONNX Runtime, for an .onnx. */
+  readonly backend?: RunBackend | undefined;
 }
 
-/** Opens a model file and its observation statistics as one policy; a .rknn on the NPU. */
+/** Opens a model with a backend on the CPU, or with the emulation of a recipe. */
+export function openModel(
+  file: ModelFile,
+  backend: "auto" | "mlp" | "onnx" | EmulationRecipe,
+): Promise<Backend> {
+  return describeSource("Cannot run model", file.path, () => {
+    if (backend === "auto") return openFastest(file);
+    if (backend === "mlp") return openMlp(file.model);
+    return backend === "onnx"
+      ? openOnnx(file.bytes, file.model)
+      : openEmulated(file.model, backend);
+  });
+}
+
+/** The kernel where the graph fits it, ONNX Runtime otherwise. */
+function openFastest({ bytes, model }: ModelFile): Backend | Promise<Backend> {
+  return mlpMisfit(model) === undefined ? openMlp(model) : openOnnx(bytes, model);
+}
+
+/** Opens a model file and its observation statistics as one policy. */
 export async function openPolicy(
   path: string,
   obsStats: string | undefined,
-  npu: NpuOptions = {},
+  options: PolicyOptions = {},
 ): Promise<Policy> {
-  const [file, backend] = await openFile(path, npu);
+  const [file, backend] = await openFile(path, options);
   try {
     const normalizer = await chooseNormalizer(file, backend.observationSize, obsStats);
     return createPolicy(backend, normalizer, file.metadata?.normalizer);
@@ -83,13 +105,28 @@ export async function openPolicy(
   }
 }
 
-async function openFile(path: string, npu: NpuOptions): Promise<[DescribedFile, Backend]> {
+async function openFile(path: string, options: PolicyOptions): Promise<[DescribedFile, Backend]> {
+  const { backend } = options;
   if (isRknnPath(path)) {
+    if (backend === "mlp" || backend === "onnx") {
+      throw new Lite3Error(
+        "USAGE",
+        `Cannot run ${quote(path)} with --backend ${backend}: a .rknn runs on the NPU only, ` +
+          "name the .onnx that it was converted from",
+      );
+    }
     const file = await readRknnModel(path);
-    return [file, await openRknnModel(file, npu)];
+    return [file, await openRknnModel(file, options)];
   }
   const file = await readModel(path);
-  return [file, await openModel(file, "onnx")];
+  if (backend === "rknn") {
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot run ${quote(path)} with --backend rknn: it is an ONNX model, need a .rknn: ` +
+        "lite3rl convert makes one",
+    );
+  }
+  return [file, await openModel(file, backend ?? "onnx")];
 }
 
 /** What is asked of a model file, of whatever kind, to choose its normalizer. */

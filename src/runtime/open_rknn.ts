@@ -6,7 +6,12 @@
 import { existsSync } from "node:fs";
 import { extname } from "node:path";
 import type { Core } from "../../ffi/rknn_api.ts";
-import { findRknnLibrary, LIBRARY_DIRECTORIES, LIBRARY_NAME } from "../../ffi/rknn_library.ts";
+import {
+  findRknnLibrary,
+  LIBRARY_DIRECTORIES,
+  LIBRARY_NAME,
+  openRknnLibrary,
+} from "../../ffi/rknn_library.ts";
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { readFile, sha256 } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
@@ -16,13 +21,15 @@ import { readRecord, recordPath } from "../policy/conversion_record.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import type { Backend } from "./backend.ts";
 import { openIsolated } from "./isolated.ts";
-import type { IoKind } from "./rknn.ts";
+import { type IoKind, openRknn } from "./rknn.ts";
 
 export interface NpuOptions {
   /** Absolute path of the library; found by itself if absent. */
   readonly librknnrt?: string | undefined;
   readonly core?: Core;
   readonly io?: IoKind;
+  /** In a process of its own (default); otherwise the caller is such a process. */
+  readonly isolated?: boolean | undefined;
 }
 
 export interface RknnModelFile {
@@ -54,9 +61,9 @@ function readMetadata(path: string, bytes: Uint8Array): PolicyMetadata | undefin
   return decodeMetadata({ graph: {}, metadataProps });
 }
 
-/** Opens the file on the NPU, in a process of its own. Throws UNSUPPORTED without a library. */
+/** Opens the file on the NPU. Throws UNSUPPORTED without a library. */
 export async function openRknnModel(file: RknnModelFile, options: NpuOptions): Promise<Backend> {
-  const { core = "auto", io = "auto", librknnrt } = options;
+  const { core = "auto", io = "auto", librknnrt, isolated = true } = options;
   const library = findRknnLibrary(librknnrt);
   if (library === undefined) {
     throw new Lite3Error(
@@ -66,7 +73,9 @@ export async function openRknnModel(file: RknnModelFile, options: NpuOptions): P
     );
   }
   return describeSource("Cannot run model", file.path, async () => {
-    const backend = await openIsolated(file.bytes, { library, core, io });
+    const backend = isolated
+      ? await openIsolated(file.bytes, { library, core, io })
+      : openRknn(openRknnLibrary(library), file.bytes, { core, io });
     if (backend.arithmetic === "double") {
       warn(`${library} is a test double of the NPU library: no figure is an NPU's`);
     }

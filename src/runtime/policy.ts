@@ -18,9 +18,10 @@ export interface Policy extends Disposable {
   readonly actionSize: number;
   /**
    * One observation (shape [observationSize], left as it is) to one action ([actionSize]).
-   * Throws MALFORMED for an observation, and NATIVE for an action, that is not finite.
+   * Throws MALFORMED for an observation, and NATIVE for an action, that is not finite. Where the
+   * backend is synchronous so is this, and it allocates nothing.
    */
-  act(observation: Float32Array, action: Float32Array, state: PolicyState): Promise<void>;
+  act(observation: Float32Array, action: Float32Array, state: PolicyState): void | Promise<void>;
 }
 
 export function createPolicy(
@@ -36,18 +37,21 @@ export function createPolicy(
     normalizerUse,
     observationSize,
     actionSize,
-    async act(observation, action, state) {
+    act(observation, action, state) {
       assert(observation.length === observationSize, "observation length");
       checkFinite("observation", observation, "MALFORMED");
       normalised.set(observation);
       normalizer?.apply(normalised);
       checkFinite("normalised observation", normalised, "MALFORMED");
-      await backend.infer(normalised, action, state, 1);
-      checkFinite("action", action, "NATIVE");
+      const running = backend.infer(normalised, action, state, 1);
+      if (running !== undefined) return running.then(() => checkAction(action));
+      checkAction(action);
     },
     [Symbol.dispose]: () => backend[Symbol.dispose](),
   };
 }
+
+const checkAction = (action: Float32Array): void => checkFinite("action", action, "NATIVE");
 
 function checkFinite(what: string, values: Float32Array, code: "MALFORMED" | "NATIVE"): void {
   for (let i = 0; i < values.length; i++) {

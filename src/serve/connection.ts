@@ -6,10 +6,8 @@
 import { CLOSED, closeSocket, receive, send, WOULD_BLOCK } from "../../ffi/socket.ts";
 import type { Policy } from "../runtime/policy.ts";
 import type { PolicyState } from "../runtime/backend.ts";
-import { RawFramer } from "../wire/framer.ts";
-
-/** Observations taken from a socket at once; the rest waits in the kernel's buffer. */
-const FRAMES = 64;
+import { RequestFramer } from "../wire/framer.ts";
+import { REQUEST_BYTES, ROWS_MAX } from "../wire/protocol.ts";
 
 export type Flow =
   /** Nothing left to do until the client sends more. */
@@ -25,7 +23,7 @@ export class Connection {
   readonly #observation: Float32Array;
   readonly #action: Float32Array;
   readonly #actionBytes: Uint8Array;
-  readonly #framer: RawFramer;
+  readonly #framer: RequestFramer;
   readonly #output: Uint8Array;
   #queued = 0;
   #sent = 0;
@@ -37,11 +35,12 @@ export class Connection {
     this.fd = fd;
     this.#policy = policy;
     this.#state = policy.backend.createState();
-    this.#observation = new Float32Array(policy.observationSize);
+    const observations = new Float32Array(policy.observationSize * ROWS_MAX);
+    this.#observation = observations.subarray(0, policy.observationSize);
     this.#action = new Float32Array(policy.actionSize);
     this.#actionBytes = new Uint8Array(this.#action.buffer);
-    this.#framer = new RawFramer(this.#observation, FRAMES);
-    this.#output = new Uint8Array(FRAMES * this.#actionBytes.length);
+    this.#framer = new RequestFramer(observations);
+    this.#output = new Uint8Array((ROWS_MAX + REQUEST_BYTES) * this.#actionBytes.length);
   }
 
   /** The error that ended the connection, if one did. */
@@ -66,7 +65,8 @@ export class Connection {
     if (count === WOULD_BLOCK) return "idle";
     if (count === CLOSED) return "closed";
     this.#framer.received(count);
-    while (this.#ending === undefined && this.#framer.next()) await this.#answer();
+    while (this.#ending === undefined && this.#framer.next() === "frame") await this.#answer();
+    if (this.#framer.protocol === "framed") this.#ending = new Error("it speaks framed");
     return this.flush();
   }
 

@@ -4,92 +4,54 @@
  * connection is closed rather than give an old answer to a new question.
  */
 
-import {
-  CLOSED,
-  closeSocket,
-  connectTo,
-  receive,
-  send,
-  type SocketAddress,
-  waitReadable,
-  waitWritable,
-  WOULD_BLOCK,
-} from "../../ffi/socket.ts";
+import type { SocketAddress } from "../../ffi/socket.ts";
 import { Lite3Error } from "../base/errors.ts";
+import { ClientSocket } from "./client_socket.ts";
 import { describeAddress } from "./endpoint.ts";
 
 export class RawClient implements Disposable {
-  readonly #address: SocketAddress;
+  readonly #socket: ClientSocket;
   readonly #timeoutMs: number;
-  #fd: number | undefined;
 
   /** Connects within `timeoutMs`, which is also the longest wait for one answer. */
   constructor(address: SocketAddress, timeoutMs: number) {
-    this.#address = address;
+    this.#socket = new ClientSocket(address, timeoutMs);
     this.#timeoutMs = timeoutMs;
-    this.#fd = connectTo(address, timeoutMs);
   }
 
   /** Sends one observation and waits for its action; the caller owns both arrays. */
   infer(observation: Float32Array, action: Float32Array): void {
     const deadline = performance.now() + this.#timeoutMs;
-    this.#sendAll(bytesOf(observation), deadline);
+    this.#socket.send(bytesOf(observation), observation.byteLength, deadline);
     this.receiveExactly(bytesOf(action), deadline);
   }
 
   sendBytes(bytes: Uint8Array): void {
-    this.#sendAll(bytes, performance.now() + this.#timeoutMs);
+    this.#socket.send(bytes, bytes.length, performance.now() + this.#timeoutMs);
   }
 
   /** Are there bytes to read within `withinMs`? An end of the connection counts as bytes. */
   hasBytes(withinMs: number): boolean {
-    return waitReadable(this.#open(), withinMs);
+    return this.#socket.hasBytes(withinMs);
   }
 
   /** Fills `bytes`, waiting until `deadline` on the clock of `performance.now()`. */
   receiveExactly(bytes: Uint8Array, deadline: number): void {
     let done = 0;
     while (done < bytes.length) {
-      const fd = this.#open();
-      const count = receive(fd, done === 0 ? bytes : bytes.subarray(done));
-      if (count > 0) done += count;
-      else if (count === CLOSED) {
-        throw this.#fail("WIRE", "closed the connection instead of answering");
-      } else if (!waitReadable(fd, deadline - performance.now())) {
-        throw this.#fail(
+      const count = this.#socket.receive(bytes, done, deadline);
+      if (count === 0) {
+        throw this.#socket.fail(
           "DEADLINE",
           `did not answer within ${this.#timeoutMs} ms (${done} of ${bytes.length} bytes)`,
         );
       }
+      done += count;
     }
   }
 
   [Symbol.dispose](): void {
-    if (this.#fd !== undefined) closeSocket(this.#fd);
-    this.#fd = undefined;
-  }
-
-  #sendAll(bytes: Uint8Array, deadline: number): void {
-    let rest = bytes;
-    while (rest.length > 0) {
-      const fd = this.#open();
-      const count = send(fd, rest, rest.length);
-      if (count >= 0) rest = rest.subarray(count);
-      else if (count !== WOULD_BLOCK) throw this.#fail("WIRE", "closed the connection");
-      else if (!waitWritable(fd, deadline - performance.now())) {
-        throw this.#fail("DEADLINE", `took no request within ${this.#timeoutMs} ms`);
-      }
-    }
-  }
-
-  #open(): number {
-    if (this.#fd === undefined) throw this.#fail("WIRE", "is not connected any more");
-    return this.#fd;
-  }
-
-  #fail(code: "WIRE" | "DEADLINE", what: string): Lite3Error {
-    this[Symbol.dispose]();
-    return new Lite3Error(code, `The service at ${describeAddress(this.#address)} ${what}`);
+    this.#socket[Symbol.dispose]();
   }
 }
 

@@ -1,0 +1,111 @@
+/**
+ * What a supervisor and its engines tell each other. Commands go over a SEQPACKET pair, one JSON
+ * text a message with its file descriptors; events come as JSON lines from the engine's stdout.
+ * Both ends are this same program, so nothing is checked twice.
+ */
+
+import type { Core } from "../../ffi/rknn_api.ts";
+import { programCommand } from "../base/program.ts";
+import type { ErrorCode } from "../base/errors.ts";
+import type { IoKind } from "../runtime/rknn.ts";
+
+export const ENGINE_VERB = "engine";
+/** The file descriptors that an engine is started with. */
+export const CONTROL_FD = 3;
+export const PAGE_FD = 4;
+
+/** How to start an engine: with `stdio: ["ignore", "pipe", "inherit", control, page]`. */
+export const engineCommand = (program: readonly string[] = programCommand()): string[] => [
+  ...program,
+  ENGINE_VERB,
+  "--no-config-file",
+];
+
+export type BackendChoice = "auto" | "mlp" | "onnx" | "rknn";
+
+export interface OpenCommand {
+  readonly type: "open";
+  /** 1, 2, …: grows with each reload. */
+  readonly generation: number;
+  readonly model: string;
+  readonly obsStats?: string | undefined;
+  readonly backend: BackendChoice;
+  readonly librknnrt?: string | undefined;
+  readonly core?: Core | undefined;
+  readonly io?: IoKind | undefined;
+  readonly warmup: number;
+  /** Answers, marked, where the NPU fails. */
+  readonly fallback?: { readonly model: string; readonly obsStats?: string | undefined };
+  /** The NPU is not even tried. */
+  readonly fallbackOnly?: boolean | undefined;
+  /** Largest |a| of an action; what is beyond is cut and marked. */
+  readonly actionLimit?: number | undefined;
+  /** Actions in a row that are not finite before the engine gives up. */
+  readonly nonFiniteMax: number;
+  readonly maxClients: number;
+  /** Of Unix sockets' peers; who is in neither is refused, where one is given. */
+  readonly allowUids?: readonly number[] | undefined;
+  readonly allowGids?: readonly number[] | undefined;
+  readonly record?: { readonly path: string; readonly rows: number } | undefined;
+  /** Of the calibration set, per observation term. */
+  readonly ranges?: { readonly min: readonly number[]; readonly max: readonly number[] };
+  readonly cpu?: number | undefined;
+  /** SCHED_FIFO priority, 1 … 99. */
+  readonly fifo?: number | undefined;
+  readonly mlock?: boolean | undefined;
+}
+
+export type ListenerKind = "unix" | "tcp";
+
+export type Command =
+  | OpenCommand
+  /** With one listener's descriptor for each kind. */
+  | { readonly type: "listen"; readonly kinds: readonly ListenerKind[] }
+  /** With one end of a message pair, whose other end the next engine has. */
+  | { readonly type: "hand-over" }
+  | { readonly type: "take-over" }
+  | { readonly type: "stop"; readonly drainMs: number };
+
+/** The JSON of a hello's answer: src/wire/PROTOCOL.md. */
+export type HelloJson = Readonly<Record<string, unknown>>;
+
+export interface ReadyEvent {
+  readonly event: "ready";
+  readonly observationSize: number;
+  readonly actionSize: number;
+  readonly backend: string;
+  readonly evidence: string;
+  readonly normalizer: string;
+  /** Of the model's file. */
+  readonly sha256: string;
+  readonly recurrent: boolean;
+  readonly warmup: { readonly count: number; readonly p50Us: number; readonly maxUs: number };
+  readonly hello: HelloJson;
+  /** Since the process began. */
+  readonly ms: number;
+}
+
+export type EngineEvent =
+  | ReadyEvent
+  | { readonly event: "listening" }
+  | { readonly event: "handed"; readonly connections: number }
+  /** The last words: the process ends with that code's status. */
+  | { readonly event: "failed"; readonly code: ErrorCode; readonly message: string }
+  | {
+      readonly event: "warn" | "info";
+      readonly name: string;
+      readonly message: string;
+      /** How often it came since it was last said, at most once a second. */
+      readonly count?: number;
+    };
+
+export const encodeCommand = (command: Command): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(command));
+
+export const decodeCommand = (bytes: Uint8Array): Command =>
+  JSON.parse(new TextDecoder().decode(bytes)) as Command;
+
+/** One line, with its end. */
+export const encodeEvent = (event: EngineEvent): string => `${JSON.stringify(event)}\n`;
+
+export const decodeEvent = (line: string): EngineEvent => JSON.parse(line) as EngineEvent;
