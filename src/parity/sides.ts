@@ -24,6 +24,7 @@ import { fitRecord, type RecordFit } from "./record.ts";
 import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
+import { isSaved, readSavedSide, type Space } from "./saved_outputs.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
 import type { About } from "../wire/protocol.ts";
 
@@ -74,7 +75,7 @@ export interface SideOptions {
   /** Observations as the robot has them, for a side that is int8. */
   readonly calibration: string | undefined;
   /** Are the observations as the robot has them, or already behind the normalizer? */
-  readonly space: "raw" | "network";
+  readonly space: Space;
   readonly timeoutMs: number;
   /** For a side that is a .rknn, where the NPU's library is. */
   readonly npu: NpuOptions;
@@ -105,15 +106,17 @@ const RKNN_NAME = /\.rknn(?:\.rejected)?$/i;
 
 export const isRknnPath = (spec: string): boolean => RKNN_NAME.test(spec);
 
-/** Does a side need a model that neither of them names? */
-export function needsModel(a: string, b: string): boolean {
-  const isNamed = [a, b].some((one) => !isBackendName(one) && !isEndpoint(one) && !isRknnPath(one));
-  return takesModel(a, b) && !isNamed;
+/** Does a side need a model that none of them names? */
+export function needsModel(specs: readonly string[]): boolean {
+  const isNamed = specs.some(
+    (one) => ![isBackendName, isEndpoint, isRknnPath, isSaved].some((is) => is(one)),
+  );
+  return takesModel(specs) && !isNamed;
 }
 
 /** Does a side run a model that it does not name itself? */
-export function takesModel(a: string, b: string): boolean {
-  return [a, b].some((one) => isBackendName(one) || isRknnPath(one));
+export function takesModel(specs: readonly string[]): boolean {
+  return specs.some((one) => isBackendName(one) || isRknnPath(one));
 }
 
 /** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
@@ -139,7 +142,7 @@ export function modelPath(side: string, otherSide: string, model: string | undef
 
 /** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
 function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
-  const isModel = ![isBackendName, isEndpoint, isRknnPath].some((isOther) => isOther(other));
+  const isModel = ![isBackendName, isEndpoint, isRknnPath, isSaved].some((is) => is(other));
   const beside = [spec, other]
     .filter(isRknnPath)
     .map((path) => path.replace(RKNN_NAME, ".onnx"))
@@ -294,4 +297,29 @@ export function openEndpointSide(
   const backend = openRemote(parseEndpoint(spec), { ...sizes, timeoutMs, oneModel: true });
   const side = sideOf(spec, backend, undefined);
   return backend.about === undefined ? side : { ...side, service: backend.about };
+}
+
+/** What a side answered elsewhere; only for the very observations that it was given there. */
+export async function openSavedSide(spec: string, { space }: SideOptions): Promise<Side> {
+  const saved = await readSavedSide(spec);
+  const { rows, data } = saved.samples;
+  return {
+    label: `${saved.label} (${spec})`,
+    evidence: saved.evidence,
+    observationSize: data.length / rows,
+    actionSize: saved.actions.length / rows,
+    run(observations) {
+      const bits = (values: Float32Array): Buffer =>
+        Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+      if (space === saved.space && bits(observations).equals(bits(data))) {
+        return Promise.resolve(saved.actions);
+      }
+      throw new Lite3Error(
+        "CHECK_FAILED",
+        `${spec} answers other observations than the other side: save both sides' outputs for ` +
+          "the same inputs, by --save-inputs and --dataset",
+      );
+    },
+    [Symbol.dispose]: () => {},
+  };
 }
