@@ -5,7 +5,7 @@
  */
 
 import { extname } from "node:path";
-import { describeSource, Lite3Error, quote } from "../base/errors.ts";
+import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
@@ -20,7 +20,7 @@ import {
 } from "../policy/normalizer.ts";
 import type { Backend } from "./backend.ts";
 import { type EmulationRecipe, openEmulated } from "./emulated.ts";
-import { mlpMisfit, openMlp } from "./mlp.ts";
+import { openMlp } from "./mlp.ts";
 import { openOnnx } from "./onnx.ts";
 import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "./open_rknn.ts";
 import { createPolicy, type Policy } from "./policy.ts";
@@ -85,8 +85,14 @@ export function openModel(
 }
 
 /** The kernel where the graph fits it, ONNX Runtime otherwise. */
-function openFastest({ bytes, model }: ModelFile): Backend | Promise<Backend> {
-  return mlpMisfit(model) === undefined ? openMlp(model) : openOnnx(bytes, model);
+function openFastest({ path, bytes, model }: ModelFile): Backend | Promise<Backend> {
+  try {
+    return openMlp(model);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    notice(`${path}: ${error.message}`);
+    return openOnnx(bytes, model);
+  }
 }
 
 /** Opens a model file and its observation statistics as one policy. */
