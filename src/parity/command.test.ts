@@ -270,8 +270,8 @@ describe("parity of backends by name", () => {
     expect(await run(command, cwd)).toEqual(
       failed(
         2,
-        'Cannot run backend "onnx": no model named, and none of build/policy.onnx, policy.onnx ' +
-          "is here; give --model policy.onnx",
+        'Cannot run backend "onnx": no model named, and none of build/policy.onnx, policy.onnx, ' +
+          "/opt/models/current/policy.onnx is here; give --model policy.onnx",
       ),
     );
     writeFileSync(join(project, "build", "policy.onnx"), readFileSync(tiny));

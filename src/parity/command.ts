@@ -36,6 +36,7 @@ import {
   REQUIRABLE,
   type Requirable,
 } from "./gate.ts";
+import { nameRknn } from "./project_files.ts";
 import { renderComparison } from "./render.ts";
 import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
 import { isCalibrated, needsModel } from "./sides.ts";
@@ -128,7 +129,8 @@ export default defineCommand({
     },
     ...NPU_FLAGS,
   },
-  async run([a = "", ...others], flags) {
+  async run(specs, flags) {
+    const [a = "", ...others] = nameRknn(specs, flags);
     for (const path of [flags.saveInputs, flags.saveOutputs]) {
       if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
     }

@@ -20,6 +20,7 @@ import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
 import { readRknnLayers } from "../runtime/rknn_layers.ts";
 import { compareOperators } from "../runtime/rknn_operators.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import { PROJECT_MODELS } from "./project_files.ts";
 import { fitRecord, type RecordFit } from "./record.ts";
 import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
@@ -52,8 +53,7 @@ const BACKENDS = {
   "emulated:w8a8": "w8a8",
 } as const;
 
-/** Where a model is looked for when only backends are named. */
-const PROJECT_MODELS = ["build/policy.onnx", "policy.onnx"];
+const NAMES = [...Object.keys(BACKENDS), "rknn"];
 
 export interface Side {
   readonly label: string;
@@ -157,11 +157,11 @@ export async function openFileSide(
   options: SideOptions,
 ): Promise<Side> {
   if (!existsSync(path) && !/[./]/.test(path)) {
-    const near = closest(path, Object.keys(BACKENDS));
+    const near = closest(path, NAMES);
     throw new Lite3Error(
       "USAGE",
       `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx or .rknn ` +
-        `file, unix:PATH, tcp:HOST:PORT, or one of ${Object.keys(BACKENDS).join(", ")} ` +
+        `file, unix:PATH, tcp:HOST:PORT, or one of ${NAMES.join(", ")} ` +
         `(the nearest is ${near})`,
     );
   }
