@@ -116,7 +116,7 @@ export function needsModel(specs: readonly string[]): boolean {
 
 /** Does a side run a model that it does not name itself? */
 export function takesModel(specs: readonly string[]): boolean {
-  return specs.some((one) => isBackendName(one) || isRknnPath(one));
+  return specs.some((one) => one === "rknn" || isBackendName(one) || isRknnPath(one));
 }
 
 /** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
