@@ -8,6 +8,11 @@ import { libc } from "./libc.ts";
 /** sys/file.h: exclusive, and without waiting. */
 const LOCK_EX_NB = 2 | 4;
 
+/** Takes the lock on an open file, until that is closed; false when another one has it. */
+export function lockFile(fd: number): boolean {
+  return libc.flock(fd, LOCK_EX_NB) === 0;
+}
+
 /**
  * Takes the lock, making its file if need be; undefined when another process has it. Throws what
  * `openSync` throws when the file cannot be made. Disposing removes the file.
@@ -16,7 +21,7 @@ export function takeLock(path: string): Disposable | undefined {
   for (;;) {
     const { O_CREAT, O_RDWR, O_NOFOLLOW } = constants;
     const fd = openSync(path, O_CREAT | O_RDWR | O_NOFOLLOW, 0o600);
-    if (libc.flock(fd, LOCK_EX_NB) !== 0) {
+    if (!lockFile(fd)) {
       closeSync(fd);
       return undefined;
     }

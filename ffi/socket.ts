@@ -2,6 +2,7 @@
  * Stream sockets through libc: addresses, listening, connecting, and calls with a deadline.
  */
 
+import { lchownSync, rmSync } from "node:fs";
 import { Lite3Error, quote } from "../src/base/errors.ts";
 import { ERRNO, checkCall, errno, errnoText, libc } from "./libc.ts";
 
@@ -16,11 +17,14 @@ const CLOEXEC = 0o2000000;
 const NONBLOCK = 0o4000;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
-const SO = { REUSEADDR: 2, ERROR: 4 } as const;
+const SO = { REUSEADDR: 2, ERROR: 4, PEERCRED: 17, PEERGROUPS: 59 } as const;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
-const BACKLOG = 128;
+/** Clients that wait while an engine takes another's place: as many as a service holds. */
+const BACKLOG = 1024;
 const POLL = { IN: 1, OUT: 4 } as const;
+/** limits.h: NGROUPS_MAX */
+const GROUPS_MAX = 65_536;
 
 /** What a send or receive comes to when it moves no bytes. */
 export const CLOSED = -1;
@@ -63,15 +67,22 @@ function setOption(fd: number, level: number, option: number): void {
   checkCall("setsockopt", libc.setsockopt(fd, level, option, Int32Array.of(1), 4));
 }
 
+/** Who may connect to a Unix socket. */
+export interface SocketAccess {
+  readonly mode: number;
+  /** The group instead of this process's own. */
+  readonly gid?: number | undefined;
+}
+
 /**
- * Listens without blocking; a Unix socket is made with mode 0600. Throws BUSY when the address is
- * taken, NATIVE when it cannot be bound.
+ * Listens without blocking; a Unix socket is made with mode 0600 where no `access` is given. Throws
+ * BUSY when the address is taken, NATIVE when it cannot be bound or given to the group.
  */
-export function listenOn(address: SocketAddress): number {
+export function listenOn(address: SocketAddress, access: SocketAccess = { mode: 0o600 }): number {
   const fd = openSocket(address);
   const bytes = encodeAddress(address);
   if (address.kind === "tcp") setOption(fd, SOL_SOCKET, SO.REUSEADDR);
-  const umask = process.umask(0o177);
+  const umask = process.umask(0o777 & ~access.mode);
   const bound = libc.bind(fd, bytes, bytes.length);
   const code = errno();
   process.umask(umask);
@@ -79,8 +90,65 @@ export function listenOn(address: SocketAddress): number {
     libc.close(fd);
     throw cannot("listen on", address, code);
   }
+  // Nobody can connect before it listens, so nobody does with the wrong group.
+  if (address.kind === "unix" && access.gid !== undefined) giveToGroup(fd, address, access.gid);
   checkCall("listen", libc.listen(fd, BACKLOG));
   return fd;
+}
+
+function giveToGroup(fd: number, address: SocketAddress & { kind: "unix" }, gid: number): void {
+  try {
+    lchownSync(address.path, process.getuid?.() ?? -1, gid);
+  } catch (error) {
+    libc.close(fd);
+    rmSync(address.path, { force: true });
+    throw new Lite3Error(
+      "NATIVE",
+      `Cannot give ${quote(address.path)} to group ${gid}: ${(error as NodeJS.ErrnoException).code}, ` +
+        "need root or a group that this user is in",
+      { cause: error },
+    );
+  }
+}
+
+/** sys/socket.h and fcntl.h, for a descriptor that comes from elsewhere. */
+const SO_TYPE = 3;
+const SO_ACCEPTCONN = 30;
+const F = { SETFD: 2, GETFL: 3, SETFL: 4 } as const;
+const FD_CLOEXEC = 1;
+
+/**
+ * A listening stream socket that another program has made: from now on no child inherits it and it
+ * does not block. Throws CONFIG for a descriptor that is something else.
+ */
+export function adoptListener(fd: number): SocketAddress {
+  const bytes = Buffer.alloc(110);
+  const length = Uint32Array.of(bytes.length);
+  const isSocket = libc.getsockname(fd, bytes, length) === 0;
+  const family = bytes.readUInt16LE(0);
+  const isKnown = isSocket && (family === AF.UNIX || family === AF.INET);
+  if (!isKnown || option(fd, SO_TYPE) !== STREAM || option(fd, SO_ACCEPTCONN) !== 1) {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot listen on file descriptor ${fd}: it is no listening stream socket of a path or an ` +
+        "IPv4 address, need ListenStream= of the unit",
+    );
+  }
+  checkCall("fcntl", libc.fcntl(fd, F.SETFD, FD_CLOEXEC));
+  checkCall("fcntl", libc.fcntl(fd, F.SETFL, libc.fcntl(fd, F.GETFL, 0) | NONBLOCK));
+  if (family === AF.UNIX) {
+    const path = bytes.toString("utf8", 2, length[0]).replace(/\0+$/, "").replace(/^\0/, "@");
+    return { kind: "unix", path };
+  }
+  const host = [...bytes.subarray(4, 8)].join(".");
+  return { kind: "tcp", host, port: bytes.readUInt16BE(2) };
+}
+
+function option(fd: number, name: number): number {
+  const value = new Int32Array(1);
+  return libc.getsockopt(fd, SOL_SOCKET, name, value, Uint32Array.of(4)) === 0
+    ? (value[0] as number)
+    : -1;
 }
 
 /** The port the system chose, where port 0 was asked for. */
@@ -99,6 +167,27 @@ export function acceptFrom(listener: number, isTcp: boolean): number {
   }
   if (isTcp) libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, Int32Array.of(1), 4);
   return fd;
+}
+
+/** Who is at the other end of a Unix socket, as the kernel saw it connect. */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  /** Its own group, then the supplementary ones. */
+  readonly gids: readonly number[];
+}
+
+export function peerCredentials(fd: number): PeerCredentials {
+  // struct ucred: pid, uid, gid
+  const own = new Int32Array(3);
+  const call = libc.getsockopt(fd, SOL_SOCKET, SO.PEERCRED, own, Uint32Array.of(own.byteLength));
+  checkCall("getsockopt", call);
+  const groups = new Int32Array(GROUPS_MAX);
+  const bytes = Uint32Array.of(groups.byteLength);
+  // Kernels before 4.13 do not tell: then the own group is all that is known.
+  const told = libc.getsockopt(fd, SOL_SOCKET, SO.PEERGROUPS, groups, bytes);
+  const others = told === 0 ? groups.subarray(0, (bytes[0] as number) / 4) : [];
+  return { pid: own[0] as number, uid: own[1] as number, gids: [own[2] as number, ...others] };
 }
 
 /** Connects within `timeoutMs`. Throws WIRE when nobody listens, DEADLINE when it takes longer. */

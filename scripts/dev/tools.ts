@@ -43,6 +43,8 @@ export const TOOLS = {
   librknnrt: () => downloadLibrary(),
   chromium: () =>
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
+  /** Checks what is served to Prometheus. */
+  promtool: () => onPath("promtool") ?? unpackPromtool(),
   /** rknn-toolkit2, as the program itself installs it; kept between runs in the user's cache. */
   toolkit: () => installToolkit(),
 } as const satisfies Record<string, () => Tool | undefined>;
@@ -103,6 +105,35 @@ function install(packages: readonly string[]): Tool | undefined {
   });
   if (done.status === 0) return undefined;
   return { missing: `apt-get could not install ${what}: ${lastLine(done.stderr)}` };
+}
+
+/**
+ * promtool alone out of Debian's package of Prometheus, kept under the user's cache: installing
+ * that package would start a server.
+ */
+function unpackPromtool(): Tool {
+  const home = join(CACHE, "promtool");
+  const path = join(home, "usr", "bin", "promtool");
+  if (existsSync(path)) return { path };
+  if (Bun.which("apt-get") === null) return { missing: "no apt-get to download prometheus with" };
+  console.error("downloading promtool …");
+  mkdirSync(CACHE, { recursive: true });
+  const directory = mkdtempSync(join(CACHE, "promtool-"));
+  try {
+    const download = ["apt-get", "download", "--quiet", "prometheus"];
+    let done = run(download, { cwd: directory });
+    if (done.status !== 0 && process.getuid?.() === 0) {
+      run(["apt-get", "update"]);
+      done = run(download, { cwd: directory });
+    }
+    const unpack = "dpkg-deb --fsys-tarfile ./*.deb | tar -x ./usr/bin/promtool && rm ./*.deb";
+    if (done.status === 0) done = run(["sh", "-c", unpack], { cwd: directory });
+    if (done.status !== 0) return { missing: `promtool: ${lastLine(done.stderr)}` };
+    renameSync(directory, home);
+    return { path };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 }
 
 /** A virtual environment with exactly these packages, kept between runs under the user's cache. */

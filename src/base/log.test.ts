@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { notice, setQuiet, warn } from "./log.ts";
+import { complain, logEvent, notice, setJsonLog, setQuiet, warn } from "./log.ts";
 import { linesDuring } from "./log_fixture.ts";
 
 test("setQuiet() stops notices, and warnings never", async () => {
@@ -11,4 +11,24 @@ test("setQuiet() stops notices, and warnings never", async () => {
     warn("another surprise");
   });
   expect(lines).toEqual(["a fact", "warning: a surprise", "warning: another surprise"]);
+});
+
+test("setJsonLog() makes every line an object with time, level, event, message and fields", async () => {
+  const lines = await linesDuring(() => {
+    setJsonLog(true);
+    notice("a fact");
+    warn("a surprise");
+    logEvent("info", "reload", "another model", { generation: 2 });
+    complain("error", "an end");
+    setJsonLog(false);
+    logEvent("error", "error", "in words");
+  });
+  expect(lines.pop()).toBe("error: in words");
+  const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    { time, level: "info", event: "notice", message: "a fact" },
+    { time, level: "warn", event: "warning", message: "a surprise" },
+    { time, level: "info", event: "reload", message: "another model", generation: 2 },
+    { time, level: "error", event: "error", message: "an end" },
+  ]);
 });

@@ -7,7 +7,10 @@
 import { writeSync } from "node:fs";
 import { format, styleText } from "node:util";
 
+export type LogLevel = "info" | "warn" | "error";
+
 let quiet = false;
+let isJson = false;
 let sink: (line: string) => void = writeLine;
 
 /** `--quiet`: only warnings and errors from now on. */
@@ -19,19 +22,41 @@ export function isQuiet(): boolean {
   return quiet;
 }
 
+/** `--log json`: one JSON object a line from now on, with time, level, event and message. */
+export function setJsonLog(value: boolean): void {
+  isJson = value;
+}
+
 /** One line of progress or fact. */
 export function notice(message: string): void {
-  if (!quiet) say(message);
+  logEvent("info", "notice", message);
 }
 
 /** One line about something that will probably surprise; shown with --quiet too. */
 export function warn(message: string): void {
-  say(`${paintError("yellow", "warning:")} ${message}`);
+  logEvent("warn", "warning", message);
 }
 
 /** One line that says why the program fails. */
 export function complain(kind: "error" | "failed" | "bug", message: string): void {
-  say(`${paintError("red", `${kind}:`)} ${message}`);
+  logEvent("error", kind, message);
+}
+
+/** One line about what happened, with its name and figures for programs that read the log. */
+export function logEvent(
+  level: LogLevel,
+  event: string,
+  message: string,
+  fields: Readonly<Record<string, unknown>> = {},
+): void {
+  if (quiet && level === "info") return;
+  if (isJson) {
+    say(JSON.stringify({ time: new Date().toISOString(), level, event, message, ...fields }));
+    return;
+  }
+  if (level === "info") say(message);
+  else if (level === "warn") say(`${paintError("yellow", "warning:")} ${message}`);
+  else say(`${paintError("red", `${event}:`)} ${message}`);
 }
 
 function paintError(style: "red" | "yellow", text: string): string {

@@ -9,3 +9,11 @@ export function programCommand(): string[] {
   if (Bun.isStandaloneExecutable) return [process.execPath];
   return [process.execPath, join(import.meta.dir, "..", "main.ts")];
 }
+
+/** The user's, without what sets flags: only the variables of the NPU library's test double. */
+export function programEnvironment(): Record<string, string | undefined> {
+  const entries = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("LITE3RL_") || /^LITE3RL_DOUBLE(?:_|$)/.test(name),
+  );
+  return Object.fromEntries(entries);
+}

@@ -84,6 +84,12 @@ export const VERBS: readonly Verb[] = [
 /** Started by the program itself: no help page and no table shows them. */
 export const INTERNAL_VERBS: readonly Verb[] = [
   {
+    name: "engine",
+    aliases: [],
+    summary: "Hold a model and its connections for the service",
+    load: async () => (await import("../engine/command.ts")).default,
+  },
+  {
     name: "npu-process",
     aliases: [],
     summary: "Hold the NPU library for another process of this program",

@@ -67,6 +67,15 @@ export function readNpy(bytes: Uint8Array): Tensor {
 export function writeNpy(tensor: Tensor): Uint8Array<ArrayBuffer> {
   const { dtype, shape, data } = tensor;
   assert(countElements(shape) === data.length, "the shape is not that of the data");
+  const header = encodeNpyHeader(dtype, shape);
+  const bytes = new Uint8Array(header.length + data.byteLength);
+  bytes.set(header);
+  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), header.length);
+  return bytes;
+}
+
+/** What stands before the elements of such an array, up to the first of them. */
+export function encodeNpyHeader(dtype: DType, shape: readonly number[]): Uint8Array<ArrayBuffer> {
   const stored = dtype === "bfloat16" ? "float32" : dtype;
   const code = Object.keys(DTYPES).find((key) => DTYPES[key] === stored);
   const order = elementBytes(stored) === 1 ? "|" : "<";
@@ -74,12 +83,11 @@ export function writeNpy(tensor: Tensor): Uint8Array<ArrayBuffer> {
   const fields = `{'descr': '${order}${code}', 'fortran_order': False, 'shape': (${sizes}), }`;
   const dataOffset = Math.ceil((MAGIC.length + 4 + fields.length + 1) / ALIGNMENT) * ALIGNMENT;
   const header = `${fields.padEnd(dataOffset - MAGIC.length - 5)}\n`;
-  const bytes = Buffer.alloc(dataOffset + data.byteLength);
+  const bytes = Buffer.alloc(dataOffset);
   bytes.write(MAGIC, "latin1");
   bytes[MAGIC.length] = 1;
   bytes.writeUInt16LE(header.length, MAGIC.length + 2);
   bytes.write(header, MAGIC.length + 4, "latin1");
-  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), dataOffset);
   return new Uint8Array(bytes.buffer);
 }
 

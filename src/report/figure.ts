@@ -27,6 +27,11 @@ export interface LineFigure {
   readonly decimals: number;
   /** The y axis spans at least this much, so that noise does not look like an event. */
   readonly spanMin: number;
+  readonly isLogarithmic?: boolean;
+  /** Nothing is below this, so the y axis is not either. */
+  readonly floor?: number;
+  /** In a page that lives: the time axis ends now, at 0, and goes back this far. */
+  readonly windowS?: number;
 }
 
 /** One lane per name, filled while `on` is 1. */

@@ -99,20 +99,42 @@ function lineOptions(figure) {
     points: { show: false },
     value: format,
   }));
+  const { windowS, isLogarithmic, spanMin, floor = -Infinity } = figure;
+  const x = windowS ? { range: [-windowS, 0] } : {};
+  const y = isLogarithmic
+    ? { distr: 3, range: (_, low, high) => wholeDecades(low, high) }
+    : { range: (_, low, high) => span(low, high, spanMin, floor) };
+  const ticks = {
+    splits: (plot, _, low, high) => logTicks([low, high], 2 * plot.height),
+    filter: (_, all) => all,
+    values: (_, splits) => splits.map((value) => short(value)),
+  };
   return {
     data: [figure.timeS, ...figure.series.map((line) => line.values)],
-    series: [timeSeries(), ...series],
-    scales: { x: { time: false }, y: { range: (_, low, high) => span(low, high, figure.spanMin) } },
-    axes: [timeAxis(), valueAxis()],
-    cursor: timeCursor(),
+    series: [{ ...timeSeries(), ...(windowS ? { value: ago } : {}) }, ...series],
+    scales: { x: { time: false, ...x }, y },
+    axes: [timeAxis(), { ...valueAxis(), ...(isLogarithmic ? ticks : {}) }],
+    cursor: { ...timeCursor(), ...(windowS ? { drag: { x: false, y: false } } : {}) },
   };
 }
 
+/** A time in a live plot; nothing for the last point, whose values stand there unasked. */
+function ago(_, value) {
+  return value ? `${value.toFixed(1)} s` : "";
+}
+
+/** From a power of ten to another, so that the axis of a live plot stays where it is. */
+function wholeDecades(low, high) {
+  if (low === null) return [1, 1000];
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  return [10 ** first, 10 ** Math.max(last, first + 1)];
+}
+
 /** At least `spanMin` high, with a twelfth of air above and below. */
-function span(low, high, spanMin) {
+function span(low, high, spanMin, floor) {
   if (low === null) return [0, spanMin];
   const air = Math.max((high - low) / 12, (spanMin - (high - low)) / 2);
-  return [low - air, high + air];
+  return [Math.max(low - air, floor), high + air];
 }
 
 /** Lanes: blocks from the sample that turns one on to the sample that turns it off. */

@@ -2,7 +2,7 @@
  * The shell of every report: one file that needs nothing else. Style, plot library, data and
  * script are inside, and a content security policy says so to the browser: it fetches nothing and
  * runs the scripts of these exact hashes only, so that even markup that slipped through escaping
- * could not run.
+ * could not run. The page of a running service is such a file too, but may ask that service.
  */
 
 import { createHash } from "node:crypto";
@@ -22,6 +22,8 @@ export interface Page {
   readonly figures: readonly Figure[];
   /** The whole result, for programs: the text of `<script id="report">` is JSON. */
   readonly report: unknown;
+  /** For a page that goes on asking the server it came from; a report asks nobody. */
+  readonly live?: { readonly style: string; readonly script: string };
 }
 
 /** The client comes first: it reports an error in what follows, and draws when all is there. */
@@ -30,24 +32,27 @@ const SCRIPTS = [clientScript, plotScript] as const;
 /** The page as text, the same bytes for the same input. */
 export function renderPage(page: Page): string {
   const drawings = page.figures.flatMap(({ id, data }) => (data === null ? [] : [{ id, ...data }]));
+  const scripts = page.live ? [...SCRIPTS, page.live.script] : SCRIPTS;
+  const style = [plotStyle, pageStyle, figureStyle, page.live?.style ?? ""].join("\n");
+  const policy = contentSecurityPolicy(scripts, page.live !== undefined);
   const parts = [
     "<!doctype html>",
     '<html lang="en">',
     "<head>",
     '<meta charset="utf-8">',
-    `<meta http-equiv="Content-Security-Policy" content="${contentSecurityPolicy()}">`,
+    `<meta http-equiv="Content-Security-Policy" content="${policy}">`,
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
     '<meta name="color-scheme" content="light dark">',
     '<link rel="icon" href="data:,">',
     markupOf(html`<title>${page.title}</title>`),
-    `<style>${plotStyle}\n${pageStyle}\n${figureStyle}</style>`,
+    `<style>${style}</style>`,
     "</head>",
     "<body>",
     '<p id="script-error" role="alert" hidden></p>',
     markupOf(page.body),
     markupOf(embedJson("report", page.report)),
     markupOf(embedJson("figures", drawings)),
-    ...SCRIPTS.map((script) => `<script>${checkedScript(script)}</script>`),
+    ...scripts.map((script) => `<script>${checkedScript(script)}</script>`),
     "</body>",
     "</html>",
   ];
@@ -63,14 +68,15 @@ export function embedJson(id: string, value: unknown): Html {
   return trustedHtml(`<script type="application/json" id="${escapeHtml(id)}">${json}</script>`);
 }
 
-function contentSecurityPolicy(): string {
-  const hashes = SCRIPTS.map(
+function contentSecurityPolicy(scripts: readonly string[], isLive: boolean): string {
+  const hashes = scripts.map(
     (script) => `'sha256-${createHash("sha256").update(script).digest("base64")}'`,
   );
   return [
     "default-src 'none'",
     "style-src 'unsafe-inline'",
     `script-src ${hashes.join(" ")}`,
+    ...(isLive ? ["connect-src 'self'"] : []),
     "img-src data:",
     "base-uri 'none'",
     "form-action 'none'",

@@ -11,7 +11,7 @@ import { openMemoryFile } from "../../ffi/process.ts";
 import { closeSocket, socketPair } from "../../ffi/socket.ts";
 import { assert } from "../base/assert.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { programCommand } from "../base/program.ts";
+import { programCommand, programEnvironment } from "../base/program.ts";
 import type { Backend } from "./backend.ts";
 import {
   bytesOf,
@@ -126,14 +126,6 @@ export async function openIsolated(
 const freezeSpec = ({ name, shape }: OpenAnswer["inputs"][number]) =>
   Object.freeze({ name, shape: Object.freeze(shape) });
 
-/** The user's, without what sets flags: only the test double's variables go along. */
-function childEnvironment(): Record<string, string | undefined> {
-  const entries = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith("LITE3RL_") || /^LITE3RL_DOUBLE(?:_|$)/.test(name),
-  );
-  return Object.fromEntries(entries);
-}
-
 /** One process with the library. */
 class Child implements Disposable {
   /** It broke off in the middle of something: nothing more is asked of it. */
@@ -155,7 +147,7 @@ class Child implements Disposable {
       const own = [...(program ?? programCommand()), CHILD_VERB, "--no-config-file"];
       this.#process = Bun.spawn(own, {
         stdio: ["ignore", output, output, theirs],
-        env: { ...childEnvironment(), ...env, BUN_ENABLE_CRASH_REPORTING: "0" },
+        env: { ...programEnvironment(), ...env, BUN_ENABLE_CRASH_REPORTING: "0" },
         // Ctrl-C is for the parent, which ends what it has begun.
         detached: true,
       });

@@ -85,13 +85,14 @@ export function openModel(
 }
 
 /** The kernel where the graph fits it, ONNX Runtime otherwise. */
-function openFastest({ path, bytes, model }: ModelFile): Backend | Promise<Backend> {
+async function openFastest({ path, bytes, model }: ModelFile): Promise<Backend> {
   try {
     return openMlp(model);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
+    const backend = await openOnnx(bytes, model);
     notice(`${path}: ${error.message}`);
-    return openOnnx(bytes, model);
+    return backend;
   }
 }
 

@@ -73,7 +73,7 @@ describe("serve: being ready", () => {
     const service = await startService([...serve, "--socket", unix]);
     const [first, latency] = service.ready.split(" · warm-up ");
     expect(first).toBe(
-      `READY unix:${unix} · ${model} · 45 → 12 · normalizer obs-stats · onnx (cpu)`,
+      `READY unix:${unix} · ${model} · 45 → 12 · normalizer obs-stats · mlp (cpu)`,
     );
     expect(latency).toMatch(/^1: p50 [\d.]+ (?:µs|ms), max [\d.]+ (?:µs|ms)\n$/);
     const modes = [unix, `${unix}.lock`].map((path) => (lstatSync(path).mode & 0o777).toString(8));
@@ -89,10 +89,11 @@ describe("serve: being ready", () => {
       ready: true,
       endpoints: [`unix:${unix}`],
       model,
+      generation: 1,
       observationSize: 45,
       actionSize: 12,
       normalizer: "obs-stats",
-      backend: "onnx",
+      backend: "mlp",
       evidence: "cpu",
       warmup: { count: 1, p50Us: number, maxUs: number },
       pid: service.program.pid,
@@ -105,7 +106,7 @@ describe("serve: being ready", () => {
     const unix = socketPath();
     const service = await startService(["--model", folded, "--socket", unix, "--warmup", "0"]);
     expect(service.ready).toBe(
-      `READY unix:${unix} · ${folded} · 45 → 12 · normalizer folded · onnx (cpu) · no warm-up\n`,
+      `READY unix:${unix} · ${folded} · 45 → 12 · normalizer folded · mlp (cpu) · no warm-up\n`,
     );
     const client = await Client.connect({ unix });
     client.send(exchange.requests[0]!);
@@ -151,7 +152,7 @@ describe("serve: being ready", () => {
       failed(
         2,
         "Cannot listen on 0.0.0.0: the service would answer the whole network, need 127.0.0.1 " +
-          "(and ssh -L for other machines) or --insecure-network",
+          "(and ssh -L or WireGuard for other machines) or --insecure-network",
       ),
     );
     expect(service.ready).toMatch(/^READY tcp:0\.0\.0\.0:\d+ /);

@@ -3,16 +3,19 @@
  * is not a socket is left alone. A lock file beside it keeps two starting services apart.
  */
 
-import { lstatSync, rmSync, type Stats } from "node:fs";
+import { lstatSync, rmSync, type Stats, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { takeLock } from "../../ffi/lock.ts";
 import {
   boundPort,
   closeSocket,
   isAbandoned,
   listenOn,
+  type SocketAccess,
   type SocketAddress,
 } from "../../ffi/socket.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
+import { warn } from "../base/log.ts";
 
 export interface Listener extends Disposable {
   readonly fd: number;
@@ -20,8 +23,9 @@ export interface Listener extends Disposable {
   readonly address: SocketAddress;
 }
 
-export function openListener(address: SocketAddress): Listener {
-  if (address.kind === "unix") return openUnixListener(address);
+/** @param access of a Unix socket; 0600 where none is given */
+export function openListener(address: SocketAddress, access?: SocketAccess): Listener {
+  if (address.kind === "unix") return openUnixListener(address, access);
   const fd = listenOn(address);
   return {
     fd,
@@ -30,12 +34,15 @@ export function openListener(address: SocketAddress): Listener {
   };
 }
 
-function openUnixListener(address: SocketAddress & { kind: "unix" }): Listener {
+function openUnixListener(
+  address: SocketAddress & { kind: "unix" },
+  access: SocketAccess | undefined,
+): Listener {
   const { path } = address;
-  const locked = lock(`${path}.lock`, path);
+  const claim = claimSocketPath(address);
   try {
-    removeStale(address);
-    const fd = listenOn(address);
+    const fd = listenOn(address, access);
+    warnOfOpenDirectory(path);
     const ours = lstatSync(path).ino;
     return {
       fd,
@@ -43,13 +50,39 @@ function openUnixListener(address: SocketAddress & { kind: "unix" }): Listener {
       [Symbol.dispose]() {
         closeSocket(fd);
         if (statOf(path)?.ino === ours) rmSync(path, { force: true });
-        locked[Symbol.dispose]();
+        claim[Symbol.dispose]();
       },
     };
   } catch (error) {
-    locked[Symbol.dispose]();
+    claim[Symbol.dispose]();
     throw error;
   }
+}
+
+/**
+ * Makes the path free to listen on, and keeps other starting services off it until disposed.
+ * Throws BUSY for a live socket, CONFIG for what is none.
+ */
+export function claimSocketPath(address: SocketAddress & { kind: "unix" }): Disposable {
+  const claim = lock(`${address.path}.lock`, address.path);
+  try {
+    removeStale(address);
+    return claim;
+  } catch (error) {
+    claim[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Others may write, and no sticky bit keeps them from each other's files. */
+function warnOfOpenDirectory(path: string): void {
+  const directory = dirname(path);
+  const { mode } = statSync(directory);
+  if ((mode & 0o002) === 0 || (mode & 0o1000) !== 0) return;
+  warn(
+    `${directory}: others may write there, and put a socket of theirs in the place of ${path}; ` +
+      "a directory of the service's own is safer",
+  );
 }
 
 /** Held for as long as the service lives. */

@@ -7,6 +7,7 @@ import { exportDemoPolicy, OBS_STATS } from "../cli/program_fixture.ts";
 import {
   Client,
   computeExchange,
+  enginePids,
   type Exchange,
   expectAnswers,
   killServices,
@@ -93,8 +94,7 @@ test("the service survives clients that leave while their answers wait", async (
   after.close();
 });
 
-test("the service serves as many clients as its limit, the others when one leaves", async () => {
-  const extra = 76;
+test("the service turns away whoever comes over its limit, until one leaves", async () => {
   const first: Client[] = [];
   while (first.length < LIMITS.connections) {
     const some = await connectMany(64);
@@ -102,24 +102,25 @@ test("the service serves as many clients as its limit, the others when one leave
     for (const client of some) await expectAnswers(client, [answer(first.length)]);
     first.push(...some);
   }
-  const waiting = await connectMany(extra);
-  for (const [i, client] of waiting.entries()) client.send(request(i));
+  for (const client of await connectMany(76)) expect(await client.takeRest()).toEqual([]);
   await service.stderr.until(
-    /warning: 1024 clients are connected, the next wait until one leaves\n/,
+    /warning: refused a client: 1024 are connected, --max-clients allows no more\n/,
   );
-  for (const client of first.slice(0, extra)) client.close();
-  for (const [i, client] of waiting.entries()) await expectAnswers(client, [answer(i)]);
-  for (const client of first.slice(extra)) {
+  for (const client of first) {
     client.send(request(5));
     await expectAnswers(client, [answer(5)]);
   }
-  for (const client of [...waiting, ...first]) client.close();
+  for (const client of first) client.close();
+  const next = await Client.connect({ unix });
+  next.send(request(6));
+  await expectAnswers(next, [answer(6)]);
+  next.close();
 });
 
 test("the service waits, and does not spin, when it has no file descriptors left", async () => {
   const unix = join(directory, "poor");
   const poor = await startService([...flags, "--socket", unix]);
-  const { pid } = poor.program;
+  const pid = enginePids(poor.program.pid)[0]!;
   expect(Bun.spawnSync(["prlimit", `--pid=${pid}`, "--nofile=64:64"]).exitCode).toBe(0);
   const clients = await Promise.all(range(0, 80, () => Client.connect({ unix })));
   for (const [i, client] of clients.entries()) client.send(request(i));
@@ -159,7 +160,7 @@ test("the service stops with clients connected, and says how much it did", async
     expect({ status, last: stderr.trimEnd().split("\n").at(-1) }).toEqual({
       status: 0,
       last: expect.stringMatching(
-        /^stopped: 60 answers on 3 connections, 0 refused, [01] left in the middle of an obs/,
+        /^stopped: 60 answers on 3 connections, 0 refused, [01] left in the middle of a req/,
       ),
     });
   });

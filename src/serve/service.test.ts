@@ -122,14 +122,12 @@ describe("the service", () => {
     await expectAnswers(bystander, [answer(3)]);
     bystander.close();
     await service.stderr.until(
-      /closed a connection: Cannot act: observation\[44\] is Infinity, need finite numbers\n/,
+      /closed a connection: Cannot act: observation\[0\] is NaN, need finite numbers\n/,
     );
-  });
-
-  test("ends a connection that begins with the framed protocol's word", async () => {
-    const client = await Client.connect({ unix });
-    client.send(Uint8Array.of(0x4c, 0x33, 0xf4, 0x7f), request(0));
-    expect(await client.takeRest()).toEqual([]);
+    // The others came within a second.
+    await service.stderr.until(
+      /closed a connection: Cannot act: .* need finite numbers \(2 times\)\n/,
+    );
   });
 
   test("goes on when a client leaves in the middle of an observation", async () => {
@@ -137,7 +135,7 @@ describe("the service", () => {
     client.send(request(0), request(1).subarray(0, 90));
     await expectAnswers(client, [answer(0)]);
     client.close();
-    await service.stderr.until(/a client left in the middle of an observation\n/);
+    await service.stderr.until(/a client left in the middle of a request\n/);
     const next = await Client.connect({ unix });
     next.send(request(2));
     await expectAnswers(next, [answer(2)]);

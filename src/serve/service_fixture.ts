@@ -4,6 +4,7 @@
  */
 
 import { expect } from "bun:test";
+import { readFileSync } from "node:fs";
 import {
   type Program,
   type Ran,
@@ -25,6 +26,12 @@ export interface Service {
   readonly stderr: TextStream;
   /** Sends the signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<Ran>;
+}
+
+/** The engines of a service, oldest first. */
+export function enginePids(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+  return children === "" ? [] : children.split(" ").map(Number);
 }
 
 const running = new Set<Service>();
@@ -71,7 +78,7 @@ export interface Exchange {
 /** The 256 observations of the golden file and what the model answers to each. */
 export async function computeExchange(model: string): Promise<Exchange> {
   const { observations } = await readGoldenActions();
-  using policy = await openPolicy(model, DEMO_POLICY.obsStats);
+  using policy = await openPolicy(model, DEMO_POLICY.obsStats, { backend: "auto" });
   const { observationSize, actionSize } = policy;
   const state = policy.backend.createState();
   const requests: Uint8Array[] = [];

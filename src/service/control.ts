@@ -34,6 +34,8 @@ export interface OpenCommand {
   readonly core?: Core | undefined;
   readonly io?: IoKind | undefined;
   readonly warmup: number;
+  /** Observations of late: the model must have a finite action for each, or it does not serve. */
+  readonly probe?: readonly (readonly number[])[] | undefined;
   /** Answers, marked, where the NPU fails. */
   readonly fallback?: { readonly model: string; readonly obsStats?: string | undefined };
   /** The NPU is not even tried. */

@@ -62,7 +62,7 @@ test("writeLast() keeps the first terms of a vector that is wider than the page"
   page[Symbol.dispose]();
 });
 
-test("recordUs() counts a duration in the bucket whose upper bound is the first to reach it", () => {
+test("recordUs() counts a duration in the first bucket whose upper bound reaches it", () => {
   const { page, fd } = createPage();
   closeSync(fd);
   const histogram = page.histograms.inference;

@@ -219,7 +219,7 @@ function readLast(
   observationSize: number,
   actionSize: number,
 ): Pick<EngineSnapshot, "observation" | "action"> {
-  // An engine that was killed amid a write leaves the number odd for ever: then half is all there is.
+  // An engine that was killed amid a write leaves the number odd: then half is all there is.
   for (let tries = 0; ; tries++) {
     const before = Atomics.load(page.sequence, 0);
     const observation = page.observation.slice(0, observationSize);

@@ -1,0 +1,60 @@
+/**
+ * What the engine tells its supervisor: JSON lines, each name at most once a second with how often
+ * it came, so that no flood of clients becomes a flood of words.
+ */
+
+import { writeSync } from "node:fs";
+import { encodeEvent, type EngineEvent } from "../service/control.ts";
+
+const INTERVAL_US = 1e6;
+
+type Level = "warn" | "info";
+
+export interface Events {
+  say(event: EngineEvent): void;
+  /** One of those that may come often. */
+  report(level: Level, name: string, message: string, nowUs: number): void;
+  /** Says what was held back for at least a second; all of it where no time is given. */
+  flush(nowUs?: number): void;
+}
+
+interface Held {
+  level: Level;
+  message: string;
+  count: number;
+  saidUs: number;
+}
+
+/** @param fd where the lines go; nobody waits for it: a line that finds it full is lost */
+export function createEvents(fd: number): Events {
+  const held = new Map<string, Held>();
+  const write = (event: EngineEvent): void => {
+    try {
+      writeSync(fd, encodeEvent(event));
+    } catch {
+      // The supervisor is gone or does not read: there is nobody to tell.
+    }
+  };
+  const release = (name: string, entry: Held, nowUs: number): void => {
+    const { level, message, count } = entry;
+    write({ event: level, name, message, count });
+    entry.count = 0;
+    entry.saidUs = nowUs;
+  };
+  return {
+    say: write,
+    report(level, name, message, nowUs) {
+      const entry = held.get(name) ?? { level, message, count: 0, saidUs: -Infinity };
+      held.set(name, entry);
+      entry.level = level;
+      entry.message = message;
+      entry.count++;
+      if (nowUs - entry.saidUs >= INTERVAL_US) release(name, entry, nowUs);
+    },
+    flush(nowUs = Infinity) {
+      for (const [name, entry] of held) {
+        if (entry.count > 0 && nowUs - entry.saidUs >= INTERVAL_US) release(name, entry, nowUs);
+      }
+    },
+  };
+}

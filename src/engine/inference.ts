@@ -1,0 +1,229 @@
+/**
+ * One request through the policy: rows in, actions and a status out, with everything that guards
+ * them. All memory is allocated once; where the backend is synchronous nothing is awaited.
+ */
+
+import { monotonicUs } from "../../ffi/clock.ts";
+import { Lite3Error } from "../base/errors.ts";
+import type { PolicyState } from "../runtime/backend.ts";
+import type { Policy } from "../runtime/policy.ts";
+import type { OpenCommand } from "../service/control.ts";
+import { COUNTER, type EnginePage, recordUs, WORD, writeLast } from "../service/page.ts";
+import { hasAction, ROWS_MAX, STATUS } from "../wire/protocol.ts";
+import { DriftWatch, limitAction, watchChange } from "./guards.ts";
+import type { ServedModel } from "./open_model.ts";
+
+/** How often the page's last request changes: a person's eye is slower. */
+const SHOW_US = 10_000;
+
+/** What one client's requests leave for the next ones. */
+export interface Episode {
+  readonly state: PolicyState;
+  /** The last action, where its change is watched. */
+  readonly last: Float32Array | undefined;
+}
+
+type Guards = Pick<OpenCommand, "actionLimit" | "ranges" | "nonFiniteMax">;
+
+export class Inference {
+  /** The rows of the request, shape [ROWS_MAX, observationSize]: the framers fill it. */
+  readonly observations: Float32Array;
+  /** Shape [ROWS_MAX, actionSize]: valid up to the rows of the request if its status has one. */
+  readonly actions: Float32Array;
+  status: number = STATUS.ok;
+  /** Why there is no action. */
+  reason = "";
+  /** µs of CLOCK_MONOTONIC: when the clock was last read. */
+  nowUs = 0;
+  inferenceUs = 0;
+  /** So many actions in a row were not finite that this engine should end. */
+  isExhausted = false;
+  readonly #policy: Policy;
+  readonly #fallback: Policy | undefined;
+  readonly #fallbackState: PolicyState | undefined;
+  /** Of a request that goes well. */
+  readonly #goodStatus: number;
+  readonly #npuTimesUs: Float64Array | undefined;
+  readonly #page: EnginePage;
+  readonly #guards: Guards;
+  readonly #drift: DriftWatch | undefined;
+  /** Views of each row. */
+  readonly #observationRows: readonly Float32Array[];
+  readonly #actionRows: readonly Float32Array[];
+  #episode!: Episode;
+  #rows = 0;
+  #startedUs = 0;
+  #nonFiniteRun = 0;
+  #shownUs = 0;
+  /** The row that the page does not show yet. */
+  #unshown = -1;
+
+  constructor(model: ServedModel, guards: Guards, page: EnginePage) {
+    const { policy, fallback, isFallback } = model;
+    const { observationSize, actionSize } = policy;
+    this.#policy = policy;
+    this.#fallback = fallback;
+    this.#fallbackState = fallback?.backend.createState();
+    this.#goodStatus = isFallback ? STATUS.fallback : STATUS.ok;
+    this.#npuTimesUs = model.npuTimesUs;
+    this.#page = page;
+    this.#guards = guards;
+    this.#drift = guards.ranges === undefined ? undefined : new DriftWatch(guards.ranges, page);
+    this.observations = new Float32Array(ROWS_MAX * observationSize);
+    this.actions = new Float32Array(ROWS_MAX * actionSize);
+    this.#observationRows = rowsOf(this.observations, observationSize);
+    this.#actionRows = rowsOf(this.actions, actionSize);
+  }
+
+  createEpisode(): Episode {
+    const { actionLimit } = this.#guards;
+    return {
+      state: this.#policy.backend.createState(),
+      last:
+        actionLimit === undefined ? undefined : new Float32Array(this.#policy.actionSize).fill(NaN),
+    };
+  }
+
+  /** Runs the first `rows` of `observations`; the outcome is in `status`, `actions`, `reason`. */
+  run(episode: Episode, rows: number, isReset: boolean): void | Promise<void> {
+    this.status = this.#goodStatus;
+    this.inferenceUs = 0;
+    this.#episode = episode;
+    this.#rows = rows;
+    this.#startedUs = this.nowUs;
+    if (rows > 1 && !this.#checkRows()) return;
+    if (isReset) reset(episode);
+    this.#page.words[WORD.busySinceUs] = this.nowUs;
+    return this.#runFrom(0);
+  }
+
+  /** Puts the last request into the page, if it was kept back. */
+  show(): void {
+    if (this.#unshown < 0) return;
+    const row = this.#unshown;
+    writeLast(
+      this.#page,
+      this.#observationRows[row] as Float32Array,
+      this.#actionRows[row] as Float32Array,
+    );
+    this.#unshown = -1;
+    this.#shownUs = this.nowUs;
+  }
+
+  /** Policies look at each row themselves; a request of several is looked at before any runs. */
+  #checkRows(): boolean {
+    const size = this.#policy.observationSize;
+    for (let i = 0; i < this.#rows * size; i++) {
+      const value = this.observations[i] as number;
+      if (Number.isFinite(value)) continue;
+      this.status = STATUS.badInput;
+      this.reason = `Cannot act: observation[${i % size}] is ${value}, need finite numbers`;
+      return false;
+    }
+    return true;
+  }
+
+  #runFrom(first: number): void | Promise<void> {
+    for (let row = first; row < this.#rows; row++) {
+      const observation = this.#observationRows[row] as Float32Array;
+      const action = this.#actionRows[row] as Float32Array;
+      try {
+        const running = this.#policy.act(observation, action, this.#episode.state);
+        if (running !== undefined) return this.#await(running, row);
+        this.#count();
+      } catch (error) {
+        if (!this.#recover(error, row)) break;
+      }
+    }
+    this.#finish();
+  }
+
+  async #await(running: Promise<void>, row: number): Promise<void> {
+    try {
+      await running;
+      this.#count();
+    } catch (error) {
+      if (!this.#recover(error, row)) return this.#finish();
+    }
+    return this.#runFrom(row + 1);
+  }
+
+  #count(): void {
+    this.#nonFiniteRun = 0;
+    const timesUs = this.#npuTimesUs;
+    if (timesUs === undefined) return;
+    const { set, run, get } = this.#page.histograms;
+    recordUs(set, timesUs[0] as number);
+    recordUs(run, timesUs[1] as number);
+    recordUs(get, timesUs[2] as number);
+  }
+
+  /** Answers the row by the fallback, if that can be; otherwise the request has failed. */
+  #recover(error: unknown, row: number): boolean {
+    const isInput = error instanceof Lite3Error && error.code === "MALFORMED";
+    this.status = isInput ? STATUS.badInput : STATUS.failed;
+    this.reason = error instanceof Error ? error.message : String(error);
+    if (isInput) return false;
+    const action = this.#actionRows[row] as Float32Array;
+    if (!action.every(Number.isFinite)) this.#countNonFinite(action);
+    if (this.#fallback === undefined || this.#fallbackState === undefined) return false;
+    try {
+      const observation = this.#observationRows[row] as Float32Array;
+      // Only the kernel is a fallback, and that is synchronous.
+      void this.#fallback.act(observation, action, this.#fallbackState);
+      this.status = STATUS.fallback;
+      return true;
+    } catch (failure) {
+      this.reason += `; nor can the fallback: ${(failure as Error).message}`;
+      return false;
+    }
+  }
+
+  #countNonFinite(action: Float32Array): void {
+    // Nothing of it stays: it would look like the next failure's.
+    action.fill(0);
+    (this.#page.counters[COUNTER.nonFinite] as number)++;
+    this.#nonFiniteRun++;
+    const { nonFiniteMax } = this.#guards;
+    if (nonFiniteMax > 0 && this.#nonFiniteRun >= nonFiniteMax) this.isExhausted = true;
+  }
+
+  #finish(): void {
+    const page = this.#page;
+    const endedUs = monotonicUs();
+    this.inferenceUs = endedUs - this.#startedUs;
+    this.nowUs = endedUs;
+    page.words[WORD.busySinceUs] = 0;
+    if (!hasAction(this.status)) return;
+    recordUs(page.histograms.inference, this.inferenceUs);
+    this.#guard();
+    this.#unshown = this.#rows - 1;
+    if (endedUs - this.#shownUs >= SHOW_US) this.show();
+  }
+
+  #guard(): void {
+    const { actionLimit } = this.#guards;
+    const { last } = this.#episode;
+    if (last === undefined && this.#drift === undefined) return;
+    let isDegraded = false;
+    for (let row = 0; row < this.#rows; row++) {
+      const action = this.#actionRows[row] as Float32Array;
+      if (actionLimit !== undefined && last !== undefined) {
+        if (limitAction(action, actionLimit, this.#page)) isDegraded = true;
+        watchChange(action, last, actionLimit, this.#page);
+      }
+      const observation = this.#observationRows[row] as Float32Array;
+      if (this.#drift?.check(observation) === true) isDegraded = true;
+    }
+    // That the NPU is down outweighs what else there is to say.
+    if (isDegraded && this.status === STATUS.ok) this.status = STATUS.degraded;
+  }
+}
+
+const rowsOf = (all: Float32Array, size: number): Float32Array[] =>
+  Array.from({ length: ROWS_MAX }, (_, row) => all.subarray(row * size, (row + 1) * size));
+
+function reset({ state, last }: Episode): void {
+  for (const tensor of state.tensors) tensor.fill(0);
+  last?.fill(NaN);
+}

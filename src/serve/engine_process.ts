@@ -1,0 +1,210 @@
+/**
+ * One engine as its supervisor holds it: the process, the socket of commands, the page that it
+ * writes, and what it has said. Whatever changes rings the supervisor's bell.
+ */
+
+import { closeSync } from "node:fs";
+import { MessageSocket, messagePair } from "../../ffi/message_socket.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
+import { logEvent } from "../base/log.ts";
+import { programEnvironment } from "../base/program.ts";
+import {
+  type Command,
+  decodeEvent,
+  encodeCommand,
+  engineCommand,
+  type EngineEvent,
+  type OpenCommand,
+  type ReadyEvent,
+} from "../service/control.ts";
+import { createPage, type EnginePage, type EngineSnapshot, readPage } from "../service/page.ts";
+import type { Bell } from "./bell.ts";
+import type { DeathKind } from "./view.ts";
+
+export type EngineNotice = Extract<EngineEvent, { event: "warn" | "info" }>;
+
+export interface EngineEnd {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | number | null;
+}
+
+/** What comes after an engine's exit in its pipes is read for at most so long. */
+const LAST_WORDS_MS = 200;
+/** Begins what Bun says of a crash. */
+const CRASH_REPORT = /^={20,}$/;
+/** When the library said it. */
+const CLOCK = / \[\d\d:\d\d:\d\d\.\d+\]/;
+
+export class EngineProcess implements Disposable {
+  readonly open: OpenCommand;
+  readonly startedMs = performance.now();
+  /** Said once it can answer. */
+  ready: ReadyEvent | undefined;
+  /** It has been given the listeners. */
+  isTold = false;
+  isListening = false;
+  /** Connections that it has given away. */
+  handed: number | undefined;
+  failure: Extract<EngineEvent, { event: "failed" }> | undefined;
+  end: EngineEnd | undefined;
+  /** Why it may not serve though it could. */
+  rejection: string | undefined;
+  /** Why the supervisor ended it. */
+  killedFor: DeathKind | undefined;
+  readonly #bell: Bell;
+  readonly #onNotice: (notice: EngineNotice) => void;
+  readonly #process: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #control: MessageSocket;
+  readonly #page: EnginePage;
+  #lastLine: string | undefined;
+  #disposed = false;
+
+  /** Starts the process and has it open the model. Throws NATIVE when no process can be made. */
+  constructor(open: OpenCommand, bell: Bell, onNotice: (notice: EngineNotice) => void) {
+    this.open = open;
+    this.#bell = bell;
+    this.#onNotice = onNotice;
+    const [ours, theirs] = messagePair();
+    this.#control = new MessageSocket(ours);
+    const { page, fd } = createPage();
+    this.#page = page;
+    try {
+      this.#process = Bun.spawn(engineCommand(), {
+        stdio: ["ignore", "pipe", "pipe", theirs, fd],
+        env: { ...programEnvironment(), BUN_ENABLE_CRASH_REPORTING: "0" },
+        // Ctrl-C is for the supervisor, which lets the engine send its last answers.
+        detached: true,
+      }) as Bun.Subprocess<"ignore", "pipe", "pipe">;
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw new Lite3Error("NATIVE", `Cannot start an engine: ${(error as Error).message}`, {
+        cause: error,
+      });
+    } finally {
+      closeSync(theirs);
+      closeSync(fd);
+    }
+    void this.#watch();
+    this.tell(open);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** CPU instead of the NPU that was asked for. */
+  get isFallback(): boolean {
+    return this.open.fallbackOnly === true;
+  }
+
+  /** Its page; only the last look at it once the process has ended. */
+  snapshot(): EngineSnapshot {
+    return readPage(this.#page);
+  }
+
+  /** One word of its page, by WORD. */
+  readonly word = (at: number): number => this.#page.words[at] as number;
+
+  /** Sends a command. One that cannot be sent goes to an engine that is ending, which shows. */
+  tell(command: Command, fds: readonly number[] = []): void {
+    try {
+      this.#control.send(encodeCommand(command), fds);
+    } catch {
+      this.kill("hang");
+    }
+  }
+
+  kill(reason: DeathKind | undefined): void {
+    if (this.end !== undefined) return;
+    this.killedFor ??= reason;
+    this.#process.kill("SIGKILL");
+  }
+
+  reject(why: string): void {
+    this.rejection = why;
+    this.kill(undefined);
+  }
+
+  /** `was ended by SIGSEGV, its last line is "…"`: how it came to its end. */
+  describeEnd(): string {
+    if (this.rejection !== undefined) return this.rejection;
+    if (this.failure !== undefined) return `said: ${this.failure.message}`;
+    const said = this.#lastLine === undefined ? "" : `, its last line is ${quote(this.#lastLine)}`;
+    if (this.killedFor === "hang") {
+      return this.ready === undefined
+        ? `did not open its model in time${said}`
+        : `did not return from an inference in time${said}`;
+    }
+    const { status = null, signal = null } = this.end ?? {};
+    return `${signal === null ? `ended with status ${status}` : `was ended by ${signal}`}${said}`;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#control[Symbol.dispose]();
+    this.#page[Symbol.dispose]();
+  }
+
+  async #watch(): Promise<void> {
+    const { stdout, stderr, exited } = this.#process;
+    const words = Promise.all([
+      eachLine(stdout, (line) => this.#heard(line)),
+      eachLine(stderr, libraryWords(this.#remember)),
+    ]);
+    await exited;
+    await Promise.race([words, Bun.sleep(LAST_WORDS_MS)]);
+    const { exitCode, signalCode } = this.#process;
+    this.end = { status: exitCode, signal: signalCode };
+    this.#bell.ring();
+  }
+
+  readonly #remember = (line: string): void => {
+    this.#lastLine = line;
+  };
+
+  #heard(line: string): void {
+    let event: EngineEvent;
+    try {
+      event = decodeEvent(line);
+    } catch {
+      // The NPU's library, asked to say more, writes to stdout too.
+      this.#remember(line);
+      return;
+    }
+    if (event.event === "ready") this.ready = event;
+    else if (event.event === "listening") this.isListening = true;
+    else if (event.event === "handed") this.handed = event.connections;
+    else if (event.event === "failed") this.failure = event;
+    else this.#onNotice(event);
+    this.#bell.ring();
+  }
+}
+
+async function eachLine(
+  stream: ReadableStream<Uint8Array>,
+  heard: (line: string) => void,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    const lines = text.split("\n");
+    text = lines.pop() ?? "";
+    for (const line of lines) if (line.trim() !== "") heard(line);
+  }
+  if (text.trim() !== "") heard(text);
+}
+
+/** The engine's stderr is its libraries': the last line is remembered, for when it dies of them. */
+function libraryWords(remember: (line: string) => void): (line: string) => void {
+  const isShown = process.env.RKNN_LOG_LEVEL !== undefined;
+  let isReport = false;
+  return (line) => {
+    isReport ||= CRASH_REPORT.test(line);
+    if (isReport) return;
+    remember(line.replace(CLOCK, "").trim());
+    // Who asks the library for its words wants to see them.
+    if (isShown) logEvent("info", "library", line);
+  };
+}

@@ -1,0 +1,47 @@
+import { expect, test } from "bun:test";
+import { WORD } from "../service/page.ts";
+import { createWatchdog, LOOK_MS } from "./watchdog.ts";
+
+/** A page whose words the test sets, and a clock that goes on by one look each time. */
+function setUp(limitMs: number) {
+  let nowUs = 1e9;
+  const words = new Float64Array(16);
+  const watchdog = createWatchdog(limitMs, () => nowUs);
+  return {
+    words,
+    nowUs: () => nowUs,
+    look(afterMs = LOOK_MS): boolean {
+      nowUs += afterMs * 1000;
+      return watchdog.isHanging((at) => words[at] as number);
+    },
+  };
+}
+
+/** How many ms of looks, each after `onLook`, until it hangs; at most 10 s. */
+function hangsAfterMs(at: ReturnType<typeof setUp>, onLook: () => void): number {
+  for (let ms = LOOK_MS; ms <= 10_000; ms += LOOK_MS) {
+    onLook();
+    if (at.look()) return ms;
+  }
+  return Infinity;
+}
+
+test("createWatchdog() finds an inference that runs for longer than the limit", () => {
+  const at = setUp(1000);
+  at.words[WORD.busySinceUs] = at.nowUs();
+  expect(hangsAfterMs(at, () => at.words[WORD.beat]!++)).toBe(1000 + LOOK_MS);
+});
+
+test("createWatchdog() finds a heart that no longer beats, and leaves one that does", () => {
+  const still = setUp(1000);
+  expect(hangsAfterMs(still, () => {})).toBe(3000 + 2 * LOOK_MS);
+  const beating = setUp(1000);
+  expect(hangsAfterMs(beating, () => beating.words[WORD.beat]!++)).toBe(Infinity);
+});
+
+test("createWatchdog() says nothing after a time in which it could not look itself", () => {
+  const at = setUp(1000);
+  at.words[WORD.busySinceUs] = at.nowUs();
+  expect(at.look(60_000)).toBe(false);
+  expect(at.look()).toBe(true);
+});
