@@ -16,7 +16,7 @@ import {
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, writeFileAtomic } from "../base/files.ts";
-import { warn } from "../base/log.ts";
+import type { ParityComparison } from "../report/parity_document.ts";
 import { RK3588, TARGETS } from "../rknn_toolkit/target.ts";
 import {
   compareSides,
@@ -25,17 +25,9 @@ import {
   type SampleOptions,
   SAMPLES,
 } from "./compare_sides.ts";
-import { parityDocument } from "./document.ts";
-import { emulatedFiles, fileFailures } from "./file_proof.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
-import {
-  evidenceFailure,
-  type Gate,
-  gateFailures,
-  quantileValue,
-  REQUIRABLE,
-  type Requirable,
-} from "./gate.ts";
+import { quantileValue, REQUIRABLE } from "./gate.ts";
+import { judge } from "./judge.ts";
 import { nameRknn } from "./project_files.ts";
 import { renderComparison } from "./render.ts";
 import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
@@ -140,17 +132,17 @@ export default defineCommand({
     const results: ParityResult[] = [];
     for (const b of others) results.push(await compareSides({ ...options, a, b }));
     save(mergeOutputs(results), flags);
-    const verdicts = results.map((result) => judge(result, flags));
-    const [document, ...more] = verdicts.map(({ json }) => json);
-    const failure = verdicts.flatMap(({ reasons }) => reasons).join("; ");
+    const documents = results.map((result) => judge(result, flags));
+    const [first, ...more] = documents as [ParityComparison, ...ParityComparison[]];
+    const failures = documents.flatMap(({ checks }) => checks.flatMap((one) => one.failures));
     return {
       json: {
-        ...document,
-        pass: failure === "",
-        ...(more.length === 0 ? {} : { comparisons: [document, ...more] }),
+        ...first,
+        pass: failures.length === 0,
+        ...(more.length === 0 ? {} : { comparisons: documents }),
       },
       text: results.map((result) => renderComparison(result, flags)).join("\n\n"),
-      ...(failure === "" ? {} : { failure }),
+      ...(failures.length === 0 ? {} : { failure: failures.join("; ") }),
     };
   },
 });
@@ -179,26 +171,6 @@ async function recordAlone(a: string, options: SampleOptions, saving: Saving) {
       `${saving.saveOutputs}: actions of ${label} on ${samples.rows} observations ` +
       `(${samples.label}), nothing compared`,
   };
-}
-
-function judge(
-  result: ParityResult,
-  flags: Gate & { target: string; require?: Requirable | undefined },
-) {
-  const { mae, max, quantile } = flags;
-  for (const { record } of emulatedFiles(result)) record.warnings.forEach(warn);
-  const evidence = result.sides.map((side) => side.evidence);
-  const reasons = [
-    ...emulatedFiles(result).flatMap((file) => fileFailures(file, flags.target)),
-    ...gateFailures(result.comparison, flags),
-    evidenceFailure(evidence, flags.require) ?? [],
-  ].flat();
-  const gate = {
-    mae,
-    ...(max === undefined ? {} : { max }),
-    ...(quantile === undefined ? {} : { quantile }),
-  };
-  return { reasons, json: { pass: reasons.length === 0, gate, ...parityDocument(result) } };
 }
 
 /** The outputs of all sides; the first is in every comparison. */

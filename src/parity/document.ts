@@ -3,6 +3,7 @@
  */
 
 import { LITE3_CONTRACT, outputNames } from "../policy/contract.ts";
+import type { ParityComparison } from "../report/parity_document.ts";
 import type { ParityResult } from "./compare_sides.ts";
 import { emulatedFiles } from "./file_proof.ts";
 
@@ -13,7 +14,9 @@ export function radiansPerAction(actionSize: number): readonly number[] | undefi
 }
 
 /** What `--json` says of a comparison, errors per sample left out. */
-export function parityDocument(result: ParityResult) {
+export function parityDocument(
+  result: ParityResult,
+): Omit<ParityComparison, "pass" | "gate" | "checks"> {
   const { samples, comparison, space } = result;
   const [a, b] = result.sides;
   const files = emulatedFiles(result);
@@ -33,7 +36,9 @@ export function parityDocument(result: ParityResult) {
     requiredTolerance: { mae: comparison.mae, max: comparison.max },
     sides: { a: a.label, b: b.label },
     evidence: { a: a.evidence, b: b.evidence },
-    ...(a.service || b.service ? { services: { a: a.service, b: b.service } } : {}),
+    ...((a.service ?? b.service) === undefined
+      ? {}
+      : { services: { ...(a.service && { a: a.service }), ...(b.service && { b: b.service }) } }),
     ...(files.length === 0 ? {} : { files }),
   };
 }

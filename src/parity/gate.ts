@@ -5,6 +5,7 @@
 import * as v from "valibot";
 import { type Comparison, errorQuantile } from "../compare/statistics.ts";
 import { figure } from "../cli/output.ts";
+import type { ParityCheck } from "../report/parity_document.ts";
 import type { Arithmetic } from "../runtime/backend.ts";
 
 /** At least this part of the errors must stay at or below the limit. */
@@ -38,20 +39,26 @@ export const quantileValue = (): v.GenericSchema<unknown, QuantileLimit> =>
     ),
   );
 
-/** Each limit that the errors do not keep, as a sentence. */
-export function gateFailures(comparison: Comparison, gate: Gate): string[] {
-  const failures: string[] = [];
-  const hold = (what: string, found: number, limit: number | undefined): void => {
-    if (limit === undefined || found <= limit) return;
-    failures.push(`${what} is ${figure(found)}, above ${figure(limit)}`);
+/** Every limit that is set, beside what was found. */
+export function gateChecks(comparison: Comparison, gate: Gate): ParityCheck[] {
+  const hold = (name: string, found: number, limit: number | undefined): ParityCheck[] => {
+    if (limit === undefined) return [];
+    const pass = found <= limit;
+    const failures = pass ? [] : [`${name} is ${figure(found)}, above ${figure(limit)}`];
+    return [{ name, pass, failures, found, limit }];
   };
-  hold("MAE", comparison.mae, gate.mae);
-  hold("the largest error", comparison.max, gate.max);
-  if (gate.quantile !== undefined) {
-    const { quantile, limit } = gate.quantile;
-    hold(`the ${quantile} quantile of the errors`, errorQuantile(comparison, quantile), limit);
-  }
-  return failures;
+  const { mae, max, quantile } = gate;
+  return [
+    ...hold("MAE", comparison.mae, mae),
+    ...hold("the largest error", comparison.max, max),
+    ...(quantile === undefined
+      ? []
+      : hold(
+          `the ${quantile.quantile} quantile of the errors`,
+          errorQuantile(comparison, quantile.quantile),
+          quantile.limit,
+        )),
+  ];
 }
 
 /** Why the evidence of these sides is less than what is required; nothing where it is enough. */

@@ -8,7 +8,7 @@ import { figure, figureAbove, passed, table } from "../cli/output.ts";
 import type { ParityResult } from "./compare_sides.ts";
 import { radiansPerAction } from "./document.ts";
 import { emulatedFiles } from "./file_proof.ts";
-import { type Gate, gateFailures } from "./gate.ts";
+import { type Gate, gateChecks } from "./gate.ts";
 import type { EmulatedFile, Side } from "./sides.ts";
 
 /** One comparison: the sides, a table of the outputs, and the verdict on the errors. */
@@ -16,7 +16,7 @@ export function renderComparison(result: ParityResult, gate: Gate): string {
   const { sides, samples, comparison } = result;
   const [a, b] = sides;
   const { worst, rmse, quantiles, cosine, sqnrDb } = comparison;
-  const failures = gateFailures(comparison, gate);
+  const [, ...others] = gateChecks(comparison, gate);
   return [
     `a  ${a.label} (${describeSide(a)})`,
     `b  ${b.label} (${describeSide(b)})`,
@@ -32,7 +32,7 @@ export function renderComparison(result: ParityResult, gate: Gate): string {
       `${figure(worst.error)}`,
     `would pass at --mae ${figureAbove(comparison.mae)}; largest single error ${figure(comparison.max)}`,
     `MAE ${figure(comparison.mae)} against ${figure(gate.mae)}: ${passed(comparison.mae <= gate.mae)}`,
-    ...failures.filter((failure) => !failure.startsWith("MAE ")),
+    ...others.flatMap(({ failures }) => failures),
   ].join("\n");
 }
 
