@@ -61,6 +61,7 @@ const ORDER = [
   ["src/runtime", "src/environment"],
   ["src/service"],
   ["src/compare", "src/report"],
+  ["src/cli/annotations.ts"],
   ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
   [
     "src/export",

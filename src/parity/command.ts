@@ -5,6 +5,7 @@
 
 import * as v from "valibot";
 import { MAE_GATE } from "../compare/statistics.ts";
+import type { Annotation } from "../cli/annotations.ts";
 import {
   defineCommand,
   durationValue,
@@ -29,6 +30,7 @@ import { isEndpoint } from "../wire/endpoint.ts";
 import { quantileValue, REQUIRABLE } from "./gate.ts";
 import { judge } from "./judge.ts";
 import { nameRknn } from "./project_files.ts";
+import { type Reporting, writeReports } from "./reports.ts";
 import { renderComparison } from "./render.ts";
 import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
 import { isCalibrated, needsModel } from "./sides.ts";
@@ -45,6 +47,7 @@ export default defineCommand({
   rivals: [["samples", "dataset"]],
   unused: (specs) => [
     ...(needsModel(specs) ? [] : ["model"]),
+    ...(specs.length > 1 ? [] : ["junit"]),
     ...(specs.some(isCalibrated) ? [] : ["calibration"]),
     ...(specs.some(isSaved) ? ["dataset", "samples"] : []),
   ],
@@ -99,6 +102,11 @@ export default defineCommand({
       help: "Write the actions of each side; the file can be a side later, without the model",
       schema: v.optional(pathValue()),
     },
+    junit: {
+      value: "<xml>",
+      help: "Write every check as JUnit XML, for CI",
+      schema: v.optional(pathValue()),
+    },
     samples: {
       value: "<n>",
       help: `How many observations to generate without --dataset (default: ${SAMPLES})`,
@@ -123,7 +131,7 @@ export default defineCommand({
   },
   async run(specs, flags) {
     const [a = "", ...others] = nameRknn(specs, flags);
-    for (const path of [flags.saveInputs, flags.saveOutputs]) {
+    for (const path of [flags.saveInputs, flags.saveOutputs, flags.junit]) {
       if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
     }
     const space = [a, ...others].some(isEndpoint) ? ("raw" as const) : undefined;
@@ -134,6 +142,7 @@ export default defineCommand({
     save(mergeOutputs(results), flags);
     const documents = results.map((result) => judge(result, flags));
     const [first, ...more] = documents as [ParityComparison, ...ParityComparison[]];
+    writeReports(documents, flags);
     const failures = documents.flatMap(({ checks }) => checks.flatMap((one) => one.failures));
     return {
       json: {
@@ -142,10 +151,19 @@ export default defineCommand({
         ...(more.length === 0 ? {} : { comparisons: documents }),
       },
       text: results.map((result) => renderComparison(result, flags)).join("\n\n"),
-      ...(failures.length === 0 ? {} : { failure: failures.join("; ") }),
+      ...(failures.length === 0
+        ? {}
+        : { failure: failures.join("; "), annotations: annotationsOf(documents) }),
     };
   },
 });
+
+function annotationsOf(documents: readonly ParityComparison[]): Annotation[] {
+  return documents.flatMap(({ sides, checks }) => {
+    const title = `parity of ${sides.a} and ${sides.b}`;
+    return checks.flatMap(({ failures }) => failures.map((message) => ({ title, message })));
+  });
+}
 
 interface Saving {
   readonly saveInputs?: string | undefined;
@@ -153,13 +171,16 @@ interface Saving {
 }
 
 /** One side alone, whose outputs are for a comparison elsewhere. */
-async function recordAlone(a: string, options: SampleOptions, saving: Saving) {
+async function recordAlone(a: string, options: SampleOptions, saving: Saving & Reporting) {
   if (saving.saveOutputs === undefined) {
     throw new Lite3Error(
       "USAGE",
       `Cannot compare ${quote(a)} with nothing: name another side, ` +
         "or --save-outputs outputs.npz to compare it elsewhere",
     );
+  }
+  if (saving.junit !== undefined) {
+    throw new Lite3Error("USAGE", "--junit is for a comparison, name another side");
   }
   const outputs = await runSide(a, options);
   save(outputs, saving);

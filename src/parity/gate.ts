@@ -69,5 +69,6 @@ export function evidenceFailure(
   if (required === undefined) return undefined;
   const enough: readonly Arithmetic[] = REQUIRABLE.slice(0, REQUIRABLE.indexOf(required) + 1);
   if (evidence.some((one) => enough.includes(one))) return undefined;
-  return `the evidence is ${[...new Set(evidence)].join(" and ")}, --require ${required} needs more`;
+  const found = [...new Set(evidence)].join(" and ");
+  return `the evidence is ${found}, --require ${required} needs more`;
 }
