@@ -47,7 +47,7 @@ export default defineCommand({
   rivals: [["samples", "dataset"]],
   unused: (specs) => [
     ...(needsModel(specs) ? [] : ["model"]),
-    ...(specs.length > 1 ? [] : ["junit"]),
+    ...(specs.length > 1 ? [] : ["report", "junit"]),
     ...(specs.some(isCalibrated) ? [] : ["calibration"]),
     ...(specs.some(isSaved) ? ["dataset", "samples"] : []),
   ],
@@ -102,6 +102,11 @@ export default defineCommand({
       help: "Write the actions of each side; the file can be a side later, without the model",
       schema: v.optional(pathValue()),
     },
+    report: {
+      value: "<html>",
+      help: "Write the comparison as one self-contained page",
+      schema: v.optional(pathValue()),
+    },
     junit: {
       value: "<xml>",
       help: "Write every check as JUnit XML, for CI",
@@ -130,8 +135,9 @@ export default defineCommand({
     ...NPU_FLAGS,
   },
   async run(specs, flags) {
+    const startedAt = new Date().toISOString();
     const [a = "", ...others] = nameRknn(specs, flags);
-    for (const path of [flags.saveInputs, flags.saveOutputs, flags.junit]) {
+    for (const path of [flags.saveInputs, flags.saveOutputs, flags.report, flags.junit]) {
       if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
     }
     const space = [a, ...others].some(isEndpoint) ? ("raw" as const) : undefined;
@@ -140,9 +146,10 @@ export default defineCommand({
     const results: ParityResult[] = [];
     for (const b of others) results.push(await compareSides({ ...options, a, b }));
     save(mergeOutputs(results), flags);
-    const documents = results.map((result) => judge(result, flags));
+    const judged = results.map((result) => ({ result, document: judge(result, flags) }));
+    writeReports(judged, startedAt, flags);
+    const documents = judged.map(({ document }) => document);
     const [first, ...more] = documents as [ParityComparison, ...ParityComparison[]];
-    writeReports(documents, flags);
     const failures = documents.flatMap(({ checks }) => checks.flatMap((one) => one.failures));
     return {
       json: {
@@ -179,8 +186,8 @@ async function recordAlone(a: string, options: SampleOptions, saving: Saving & R
         "or --save-outputs outputs.npz to compare it elsewhere",
     );
   }
-  if (saving.junit !== undefined) {
-    throw new Lite3Error("USAGE", "--junit is for a comparison, name another side");
+  if ((saving.report ?? saving.junit) !== undefined) {
+    throw new Lite3Error("USAGE", "--report and --junit are for a comparison, name another side");
   }
   const outputs = await runSide(a, options);
   save(outputs, saving);

@@ -49,7 +49,7 @@ function outputTable({ perOutput }: Comparison): string {
 }
 
 /** On what a side's figures rest; of a service that is its own word, and so is the model. */
-function describeSide({ evidence, service }: Side): string {
+export function describeSide({ evidence, service }: Side): string {
   if (service === undefined) return describeEvidence(evidence);
   const { program, version, backend, model } = service;
   const digest = model.sha256.slice(0, 12);
