@@ -108,10 +108,9 @@ function heading({ sides, pass }: ParityComparison): Html {
 /** What was compared, and on what that rests; an NPU only where one was measured. */
 function evidence({ document, restsOn }: ComparedPair): Html {
   const { sides, space, dataset } = document;
-  const onNpu = Object.values(document.evidence).includes("npu");
   const as = space === "raw" ? "before any normalizer" : "as the network sees them";
   return html`<div class="ran-on">
-    <strong>${onNpu ? "Measured on an NPU." : "No figure here is an NPU's."}</strong>
+    <strong>${npuSentence(document)}</strong>
     <dl class="sides">
       <dt>a</dt>
       <dd><strong>${sides.a}</strong>: ${restsOn.a}</dd>
@@ -120,6 +119,17 @@ function evidence({ document, restsOn }: ComparedPair): Html {
     </dl>
     Observations: ${dataset}, ${as}.
   </div>`;
+}
+
+function npuSentence({ evidence: { a, b }, services = {} }: ParityComparison): string {
+  const onNpu = [
+    { evidence: a, service: services.a },
+    { evidence: b, service: services.b },
+  ].filter((side) => side.evidence === "npu");
+  if (onNpu.some(({ service }) => service === undefined)) return "Measured on an NPU.";
+  if (onNpu.length > 0) return "Measured on an NPU, by the word of the service.";
+  const isUnstated = [a, b].includes("unstated");
+  return isUnstated ? "No figure here is stated to be an NPU's." : "No figure here is an NPU's.";
 }
 
 function keyFigures(document: ParityComparison): Html {

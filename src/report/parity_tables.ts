@@ -11,7 +11,7 @@ import type { ParityComparison } from "./parity_document.ts";
 export function checkTable({ checks }: ParityComparison): Html {
   const number = (value: number | undefined) =>
     html`<td class="number">${value === undefined ? "" : formatSignificant(value)}</td>`;
-  return html`<table class="rows">
+  return html`<table class="rows checks">
     <thead>
       <tr>
         <th></th>
@@ -65,7 +65,7 @@ export function outputTable({ perOutput }: ParityComparison): Html {
       <tr>
         <th>Output</th>
         <th class="number">MAE</th>
-        <th class="number">p99</th>
+        <th class="number secondary">p99</th>
         <th class="number">Largest</th>
         ${hasRadians ? html`<th class="number">Largest, rad</th>` : ""}
         <th>0 to ${formatSignificant(scale)}: MAE solid, largest faint</th>
@@ -76,7 +76,9 @@ export function outputTable({ perOutput }: ParityComparison): Html {
         ({ name, mae, max, quantiles, radians }) =>
           html`<tr>
             <td>${name}</td>
-            ${[mae, quantiles.p99, max].map(cell)}${hasRadians ? cell(radians?.max) : ""}
+            ${cell(mae)}
+            <td class="number secondary">${formatSignificant(quantiles.p99)}</td>
+            ${cell(max)}${hasRadians ? cell(radians?.max) : ""}
             <td>
               <span class="bar"
                 ><i style="width: ${share(max)}%"></i><i style="width: ${share(mae)}%"></i
