@@ -96,7 +96,12 @@ export function errorQuantile({ errors }: Pick<Comparison, "errors">, q: number)
   return quantileSorted(errors.toSorted() as unknown as number[], q);
 }
 
-function describeErrors(a: Float32Array, b: Float32Array, errors: Float64Array): ErrorStatistics {
+/** Of two vectors and |a − b|, all of one length above zero. */
+export function describeErrors(
+  a: Float32Array,
+  b: Float32Array,
+  errors: Float64Array,
+): ErrorStatistics {
   let [sum, square, dot, squareA, squareB] = [0, 0, 0, 0, 0];
   for (let i = 0; i < errors.length; i++) {
     const [x, y, error] = [a[i] as number, b[i] as number, errors[i] as number];

@@ -12,6 +12,7 @@ import {
   integerValue,
   numberValue,
   pathValue,
+  switchValue,
   wordValue,
 } from "../cli/command.ts";
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
@@ -47,7 +48,7 @@ export default defineCommand({
   rivals: [["samples", "dataset"]],
   unused: (specs) => [
     ...(needsModel(specs) ? [] : ["model"]),
-    ...(specs.length > 1 ? [] : ["report", "junit"]),
+    ...(specs.length > 1 ? [] : ["report", "junit", "bisect"]),
     ...(specs.some(isCalibrated) ? [] : ["calibration"]),
     ...(specs.some(isSaved) ? ["dataset", "samples"] : []),
   ],
@@ -102,6 +103,10 @@ export default defineCommand({
       help: "Write the actions of each side; the file can be a side later, without the model",
       schema: v.optional(pathValue()),
     },
+    bisect: {
+      help: "Also compare the values inside, layer by layer: where does the error start?",
+      schema: switchValue(),
+    },
     report: {
       value: "<html>",
       help: "Write the comparison as one self-contained page",
@@ -143,8 +148,11 @@ export default defineCommand({
     const space = [a, ...others].some(isEndpoint) ? ("raw" as const) : undefined;
     const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags };
     if (others.length === 0) return recordAlone(a, options, flags);
+    const limit = flags.bisect ? flags.mae : undefined;
     const results: ParityResult[] = [];
-    for (const b of others) results.push(await compareSides({ ...options, a, b }));
+    for (const b of others) {
+      results.push(await compareSides({ ...options, a, b, bisect: limit }));
+    }
     save(mergeOutputs(results), flags);
     const judged = results.map((result) => ({ result, document: judge(result, flags) }));
     writeReports(judged, startedAt, flags);
@@ -178,7 +186,11 @@ interface Saving {
 }
 
 /** One side alone, whose outputs are for a comparison elsewhere. */
-async function recordAlone(a: string, options: SampleOptions, saving: Saving & Reporting) {
+async function recordAlone(
+  a: string,
+  options: SampleOptions,
+  saving: Saving & Reporting & { readonly bisect: boolean },
+) {
   if (saving.saveOutputs === undefined) {
     throw new Lite3Error(
       "USAGE",
@@ -186,8 +198,11 @@ async function recordAlone(a: string, options: SampleOptions, saving: Saving & R
         "or --save-outputs outputs.npz to compare it elsewhere",
     );
   }
-  if ((saving.report ?? saving.junit) !== undefined) {
-    throw new Lite3Error("USAGE", "--report and --junit are for a comparison, name another side");
+  if ((saving.report ?? saving.junit) !== undefined || saving.bisect) {
+    throw new Lite3Error(
+      "USAGE",
+      "--report, --junit and --bisect are for a comparison, name another side",
+    );
   }
   const outputs = await runSide(a, options);
   save(outputs, saving);

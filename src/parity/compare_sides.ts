@@ -13,6 +13,8 @@ import {
   readObservations,
   type Observations,
 } from "../dataset/observations.ts";
+import type { Bisection } from "../report/parity_document.ts";
+import { bisect } from "./bisect.ts";
 import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
 import {
   isCalibrated,
@@ -34,6 +36,8 @@ export const SAMPLES = 1024;
 export interface ParityOptions extends SampleOptions {
   readonly a: string;
   readonly b: string;
+  /** Find the layer from which the MAE is above this; both sides must be graphs. */
+  readonly bisect?: number | undefined;
 }
 
 /** What a side runs on, and with. */
@@ -59,6 +63,7 @@ export interface ParityResult {
   /** Of each side, shape [rows, actionSize]. */
   readonly actions: readonly [Float32Array, Float32Array];
   readonly comparison: Comparison;
+  readonly bisection?: Bisection;
 }
 
 /** Runs both sides on the same observations. Throws when a side cannot answer. */
@@ -84,7 +89,9 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     await sides[1].run(samples.data, samples.rows),
   ] as const;
   const comparison = compareActions(actions[0], actions[1], outputNames(one.actionSize));
-  return { sides, space: sideOptions.space, samples, actions, comparison };
+  const result = { sides, space: sideOptions.space, samples, actions, comparison };
+  if (options.bisect === undefined) return result;
+  return { ...result, bisection: await bisect(sides, samples, options.bisect) };
 }
 
 /** Runs one side alone, for outputs that are compared later. */

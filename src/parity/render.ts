@@ -5,6 +5,7 @@
 import { describeEvidence } from "../compare/evidence.ts";
 import type { Comparison } from "../compare/statistics.ts";
 import { figure, figureAbove, passed, table } from "../cli/output.ts";
+import type { Bisection } from "../report/parity_document.ts";
 import type { ParityResult } from "./compare_sides.ts";
 import { radiansPerAction } from "./document.ts";
 import { emulatedFiles } from "./file_proof.ts";
@@ -33,6 +34,7 @@ export function renderComparison(result: ParityResult, gate: Gate): string {
     `would pass at --mae ${figureAbove(comparison.mae)}; largest single error ${figure(comparison.max)}`,
     `MAE ${figure(comparison.mae)} against ${figure(gate.mae)}: ${passed(comparison.mae <= gate.mae)}`,
     ...others.flatMap(({ failures }) => failures),
+    ...(result.bisection === undefined ? [] : layerTable(result.bisection)),
   ].join("\n");
 }
 
@@ -46,6 +48,27 @@ function outputTable({ perOutput }: Comparison): string {
     return [name, ...errors.map(figure)];
   });
   return table(["output", ...columns], rows, columns);
+}
+
+/** Errors of the values inside, each network with its own values before. */
+function layerTable({ layers, first, limit, samples }: Bisection): string[] {
+  const columns = ["MAE", "max", "dB"];
+  const rows = layers.map(({ name, op, mae, max, sqnrDb }) => [
+    name,
+    op,
+    figure(mae),
+    figure(max),
+    sqnrDb === null ? "no noise" : sqnrDb.toFixed(1),
+  ]);
+  return [
+    "",
+    table(["value", "layer", ...columns], rows, columns),
+    "",
+    `inside, on ${samples} observations: ` +
+      (first === null
+        ? `no layer's MAE is above ${figure(limit)}`
+        : `the MAE is above ${figure(limit)} from ${first} on`),
+  ];
 }
 
 /** On what a side's figures rest; of a service that is its own word, and so is the model. */

@@ -43,7 +43,7 @@ test("parity refuses a report that is its own input, and one of no comparison", 
   );
   const saving = ["parity", onnx ?? "", "--save-outputs", place("o.npz")];
   expect(await run([...saving, "--junit", place("x")])).toEqual(
-    failed(2, "--report and --junit are for a comparison, name another side"),
+    failed(2, "--report, --junit and --bisect are for a comparison, name another side"),
   );
   const own = await run(["parity", onnx ?? "", "emulated", "--report", onnx ?? ""]);
   expect(own.status).toBe(2);

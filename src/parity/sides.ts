@@ -14,6 +14,7 @@ import type { EmulationRecipe } from "../runtime/emulated.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
 import { type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import { readObservations } from "../dataset/observations.ts";
+import type { OnnxModel } from "../formats/onnx.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
@@ -63,6 +64,8 @@ export interface Side {
   readonly emulatedFile?: EmulatedFile;
   /** What a service says of itself, its evidence included. */
   readonly service?: About;
+  /** The graph that is run and its input for these observations, where inner values can be had. */
+  readonly inner?: { readonly graph: OnnxModel; input(observations: Float32Array): Float32Array };
   /** `raw` shape [rows, observationSize] → actions [rows, actionSize]. */
   run(observations: Float32Array, rows: number): Promise<Float32Array>;
   [Symbol.dispose](): void;
@@ -242,14 +245,20 @@ async function openRknnSide(path: string, file: ModelFile, options: SideOptions)
 }
 
 function sideOf(label: string, backend: Backend, normalizer: Normalizer | undefined): Side {
+  const { graph } = backend;
+  const inputOf = (observations: Float32Array): Float32Array => {
+    const input = Float32Array.from(observations);
+    normalizer?.apply(input);
+    return input;
+  };
   return {
+    ...(graph === undefined ? {} : { inner: { graph, input: inputOf } }),
     label,
     evidence: backend.arithmetic,
     observationSize: backend.observationSize,
     actionSize: backend.actionSize,
     async run(observations, rows) {
-      const input = Float32Array.from(observations);
-      normalizer?.apply(input);
+      const input = inputOf(observations);
       const { update, finish } = progress("parity", rows);
       return runRows(backend, input, rows, { onRows: update }).finally(finish);
     },
