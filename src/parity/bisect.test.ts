@@ -64,7 +64,7 @@ test("bisect() takes the cells of a recurrent policy as layers, over one sequenc
   expect(layers.every(({ mae }) => mae < 1e-2)).toBe(true);
 });
 
-test("bisect() refuses a side without inner values, and networks that have no layer alike", async () => {
+test("bisect() refuses a side without inner values, and networks with no layer alike", async () => {
   const model = await readRknnModel("small");
   const inner = new Set(["elu.1/Elu", "elu.3/Elu"]);
   const renamed = (names: readonly string[] = []) =>

@@ -17,7 +17,7 @@ const [onnx, w8a8] = ["small.onnx", "small.w8a8.rknn"].map((name) => join(RKNN_F
 
 const TIME = /<time datetime="[^"]*">[^<]*<\/time>/;
 
-test("parity leaves its page and JUnit file when it fails, the same bytes but for the time", async () => {
+test("parity leaves its page and JUnit file when it fails, the same but for the time", async () => {
   const runs = ["one", "two"].map(async (name) => {
     const [page, junit] = [place(`${name}.html`), place(`${name}.xml`)];
     const words = ["parity", onnx ?? "", w8a8 ?? "", "--samples", "64"];

@@ -108,7 +108,7 @@ describe("parity in three steps", () => {
 });
 
 describe("parity of more than two sides", () => {
-  test("compares each with the first on the same observations, and saves every side once", async () => {
+  test("compares each with the first on the same rows, and saves every side once", async () => {
     const socket = place("s");
     await startService(["--model", tiny, "--socket", socket, "--backend", "onnx"]);
     const sides = [tiny, "emulated", `unix:${socket}`];

@@ -63,10 +63,10 @@ function attributes(values: Readonly<Record<string, string | number>>): string {
     .join(" ");
 }
 
-/** XML 1.0 has no place for most control characters, not even escaped: U+FFFD stands for them. */
+/** XML 1.0 cannot hold most control characters, not even escaped: U+FFFD stands for them. */
 function escapeXml(text: string): string {
   return text
     .toWellFormed()
-    .replace(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/g, "\uFFFD")
+    .replace(/[^\P{Cc}\t\r\n]|[\uFFFE\uFFFF]/gu, "\uFFFD")
     .replace(/[&<>"'\t\r\n]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
