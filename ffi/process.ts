@@ -13,6 +13,9 @@ const MFD_CLOEXEC = 1;
 /** signal.h */
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15, SIGXFSZ: 25 } as const;
 const SIG_IGN = 1n;
+/** fcntl.h */
+const F = { GETFL: 3, SETFL: 4 } as const;
+const NONBLOCK = 0o4000;
 
 /** A file in memory, opened to append and to read; it is gone once it is closed everywhere. */
 export function openMemoryFile(): number {
@@ -38,11 +41,12 @@ export function ignoreSignals(names: readonly (keyof typeof SIGNALS)[]): void {
 }
 
 /**
- * Standard output under another descriptor, which is returned: what a native library prints on
- * stdout goes to stderr from now on, and cannot get between this program's own lines.
+ * Standard output under another descriptor, which is returned and never blocks: what a native
+ * library prints on stdout goes to stderr from now on, and cannot get between this program's lines.
  */
 export function moveStdout(): number {
   const fd = checkCall("dup", libc.dup(1));
   checkCall("dup2", libc.dup2(2, 1));
+  checkCall("fcntl", libc.fcntl(fd, F.SETFL, libc.fcntl(fd, F.GETFL, 0) | NONBLOCK));
   return fd;
 }

@@ -12,6 +12,7 @@ import {
   encodeAddress,
   isAbandoned,
   listenOn,
+  peerCredentials,
   receive,
   send,
   type SocketAddress,
@@ -165,4 +166,13 @@ sys.stdin.read()`;
   expect(isAbandoned({ kind: "unix", path })).toBe(false);
   await python.stdin.end();
   expect(await python.exited).toBe(0);
+});
+
+test("peerCredentials() names who connected, with all of his groups", () => {
+  const { listener, address } = listenUnix();
+  keep(connectTo(address, 1000));
+  const { pid, uid, gids } = peerCredentials(keep(acceptFrom(listener, false)));
+  expect({ pid, uid }).toEqual({ pid: process.pid, uid: process.getuid?.() ?? -1 });
+  const groups = new Set([process.getgid?.() ?? -1, ...(process.getgroups?.() ?? [])]);
+  expect(new Set(gids)).toEqual(groups);
 });

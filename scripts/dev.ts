@@ -1,7 +1,7 @@
 /**
  * The one entry for everything a developer or CI does: `bun run test | ok | build | smoke | demo |
- * bench | train`. It imports nothing that has to be installed, because its first act is to install
- * it; each subcommand is a file in `scripts/dev/`.
+ * bench | soak | train`. It imports nothing that has to be installed, because its first act is to
+ * install it; each subcommand is a file in `scripts/dev/`.
  */
 
 import { createHash } from "node:crypto";
@@ -21,6 +21,7 @@ const SUBCOMMANDS: Record<string, string> = {
   schema: "JSON Schema of the documents that programs read",
   locks: "resolve the wheels of rknn-toolkit2 anew (needs the network)",
   bench: "speeds and sizes as JSON lines",
+  soak: "ten million requests to the service, then a library that fails, hangs and crashes",
   train: "train a demo policy from nothing (Python, an hour)",
 };
 

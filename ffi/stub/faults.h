@@ -58,6 +58,15 @@ static int is_first(const char *what) {
   return fd >= 0;
 }
 
+// TRIGGER=directory: does a file of this name lie there? It is taken away.
+static int is_triggered(const char *what) {
+  const char *directory = setting("TRIGGER");
+  if (!directory) return 0;
+  char path[512];
+  snprintf(path, sizeof path, "%s/%s", directory, what);
+  return unlink(path) == 0;
+}
+
 static int64_t now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

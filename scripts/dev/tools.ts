@@ -45,6 +45,12 @@ export const TOOLS = {
     onPath("chromium") ?? install(["chromium"]) ?? onPath("chromium") ?? notThere("chromium"),
   /** Checks what is served to Prometheus. */
   promtool: () => onPath("promtool") ?? unpackPromtool(),
+  /** Starts a program with sockets as systemd does. */
+  systemd: () =>
+    onPath("systemd-socket-activate") ??
+    install(["systemd"]) ??
+    onPath("systemd-socket-activate") ??
+    notThere("systemd-socket-activate"),
   /** rknn-toolkit2, as the program itself installs it; kept between runs in the user's cache. */
   toolkit: () => installToolkit(),
 } as const satisfies Record<string, () => Tool | undefined>;

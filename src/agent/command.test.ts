@@ -75,7 +75,7 @@ describe("agent --json", () => {
         environment: "lite3",
         start: "standing",
         seed: 5,
-        backend: "onnx",
+        backend: "mlp",
         evidence: "cpu",
         trajectorySha256: expect.stringMatching(/^[0-9a-f]{64}$/),
       },
@@ -85,7 +85,7 @@ describe("agent --json", () => {
       json: {
         ...inProcess.json,
         backend: "remote",
-        evidence: "unstated",
+        evidence: "cpu",
         latencyUs: { p50: number, p99: number, max: number },
       },
     });
@@ -155,7 +155,7 @@ describe("agent --json", () => {
         environment: env,
         seed: 0,
         backend: "remote",
-        evidence: "unstated",
+        evidence: "cpu",
       },
     });
   });
@@ -195,7 +195,7 @@ describe("agent", () => {
     ]);
     expect(stdout).toContain("1.02 s, 51 steps at 50 Hz\n");
     expect(stdout).toContain("command         vx 0.50 m/s, vy 0.00 m/s, wz 0.00 rad/s\n");
-    expect(stdout).toMatch(/\(onnx, cpu\)\n$/);
+    expect(stdout).toMatch(/\(mlp, cpu\)\n$/);
   });
 
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -294,7 +294,7 @@ describe("agent", () => {
     expect(asService).toEqual(
       failed(
         7,
-        `Cannot use the service at unix:${path}: it takes shorter observations, ` +
+        `Cannot use the service at unix:${path}: it takes 44 numbers and gives 12, ` +
           "need one that takes 45 numbers and gives 12",
       ),
     );
@@ -329,11 +329,11 @@ describe("agent", () => {
     const asked = ["agent", "--connect", `unix:${path}`, "--fast", "--steps", "5"];
     expect((await run(asked)).status).toBe(0);
     const { status, stderr } = await own.stop();
-    // The probe's two observations, 16 to warm up, 5 steps; a connection for each.
+    // 16 to warm up and 5 steps, on one connection.
     expect({ status, stderr }).toEqual({
       status: 0,
       stderr:
-        "stopped: 23 answers on 3 connections, 0 refused, 0 left in the middle of an observation\n",
+        "stopped: 21 answers on 1 connections, 0 refused, 0 left in the middle of a request\n",
     });
   });
 });

@@ -114,7 +114,14 @@ describe("demo", () => {
         overruns: number,
         stand: { driftM: number, feetDown: 4, durationS: 4 },
         parity: comparison("emulation", `emulated (${join(output, "policy.onnx")})`),
-        service: comparison("unstated", expect.stringMatching(/^unix:.*\/policy\.sock$/)),
+        service: {
+          ...comparison("cpu", undefined),
+          sides: {
+            a: `mlp (${join(output, "policy.onnx")})`,
+            b: expect.stringMatching(/^unix:.*\/policy\.sock$/),
+          },
+          services: { b: expect.objectContaining({ backend: "mlp", evidence: "cpu" }) },
+        },
         latencyUs: { p50: number, p99: number, max: number },
         trajectorySha256: expect.stringMatching(/^[0-9a-f]{64}$/),
         page: join(output, "report.html"),
@@ -151,7 +158,7 @@ describe("demo", () => {
   });
 
   test("walks the very trajectory that the policy walks in process", async () => {
-    using policy = await openPolicy(join(output, "policy.onnx"), OBS_STATS);
+    using policy = await openPolicy(join(output, "policy.onnx"), OBS_STATS, { backend: "mlp" });
     using environment = await createLite3({ command: [0.5, 0, 0] });
     await runEpisode({ environment, policy, steps: 500, seed: 0, realTime: false });
     expect(ran.json.trajectorySha256).toBe(environment.trajectoryHash());

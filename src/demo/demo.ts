@@ -102,7 +102,7 @@ export async function runDemo(
     const walk = await stage("walk", "CPU, MuJoCo, socket", () => walkStage(socket, stop));
     const stand = await stage("stand", "CPU, MuJoCo, socket", () => standStage(socket, stop));
     const same = await stage("service", "CPU, socket", () =>
-      parityStage({ ...sides, b: `unix:${socket}` }, 0),
+      parityStage({ ...sides, a: "mlp", model, b: `unix:${socket}` }, 0),
     );
     await service.stop();
     const parity = await stage("parity", "CPU, fp16 emulated", () =>

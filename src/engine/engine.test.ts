@@ -151,7 +151,7 @@ describe("the engine", () => {
     client.close();
   });
 
-  test("ends when its supervisor hangs up, and ignores what is the supervisor's to obey", async () => {
+  test("ends when its supervisor hangs up, and ignores signals, which are for that", async () => {
     const { engine } = await EngineUnderTest.open({ model, obsStats: OBS_STATS, backend: "mlp" });
     const unix = socketPath();
     await engine.listen(unix);
@@ -172,6 +172,16 @@ describe("the engine", () => {
       message: `Cannot read "${join(directory, "none.onnx")}": there is no such file, need a file`,
     });
     expect(await engine.end()).toEqual({ status: 3, stderr: "" });
+  });
+
+  test("refuses real-time options that are not permitted, instead of doing without", async () => {
+    const isolated = ["unshare", "--user", "--map-root-user", "prlimit", "--rtprio=0"];
+    const engine = new EngineUnderTest({ wrapper: isolated });
+    engine.open({ model, obsStats: OBS_STATS, fifo: 20 });
+    const { code, message } = await engine.event("failed");
+    expect(code).toBe("NATIVE");
+    expect(message).toStartWith("Cannot run with --fifo 20: not permitted (EPERM), need ");
+    expect((await engine.end()).status).toBe(6);
   });
 
   test("is not for people", async () => {

@@ -206,18 +206,17 @@ class Engine implements Disposable {
     command: OpenCommand,
   ): Promise<ReadyEvent["warmup"]> {
     const page = this.#page;
-    const warmed = await warmUp(
-      model.policy,
-      command,
-      (fd) => void clients.adopt(fd, "unix"),
-      async () => {
-        let waiting = this.#turn(0);
-        while (waiting !== undefined) {
-          await waiting;
-          waiting = this.#handleRest();
-        }
-      },
-    );
+    const turn = async (): Promise<void> => {
+      let waiting = this.#turn(0);
+      while (waiting !== undefined) {
+        await waiting;
+        waiting = this.#handleRest();
+      }
+    };
+    const adopt = (fd: number): void => void clients.adopt(fd, "unix");
+    const warmed = await warmUp(model.policy, command, { adopt, turn });
+    // Now they leave whom it had as clients.
+    await turn();
     page.counters.fill(0);
     page.outside.fill(0);
     for (const histogram of Object.values(page.histograms)) histogram.fill(0);

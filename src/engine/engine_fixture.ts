@@ -27,7 +27,7 @@ export interface EngineOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Before the command that starts it, such as `["prlimit", "--fsize=4096"]`. */
   readonly wrapper?: readonly string[];
-  readonly program?: readonly string[];
+  readonly program?: readonly string[] | undefined;
 }
 
 const running = new Set<EngineUnderTest>();

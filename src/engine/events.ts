@@ -25,15 +25,25 @@ interface Held {
   saidUs: number;
 }
 
-/** @param fd where the lines go; nobody waits for it: a line that finds it full is lost */
+/** @param fd where the lines go; it must not block: a line that finds it full is lost */
 export function createEvents(fd: number): Events {
   const held = new Map<string, Held>();
-  const write = (event: EngineEvent): void => {
+  /** Of a line that did not fit: no other one may get into it. */
+  let rest: Uint8Array = new Uint8Array(0);
+  const writeRest = (): void => {
     try {
-      writeSync(fd, encodeEvent(event));
+      while (rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
     } catch {
       // The supervisor is gone or does not read: there is nobody to tell.
     }
+  };
+  const write = (event: EngineEvent): void => {
+    writeRest();
+    if (rest.length > 0) return;
+    rest = Buffer.from(encodeEvent(event));
+    const { length } = rest;
+    writeRest();
+    if (rest.length === length) rest = new Uint8Array(0);
   };
   const release = (name: string, entry: Held, nowUs: number): void => {
     const { level, message, count } = entry;

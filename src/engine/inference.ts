@@ -4,6 +4,7 @@
  */
 
 import { monotonicUs } from "../../ffi/clock.ts";
+import { NativeError } from "../../ffi/rknn_library.ts";
 import { Lite3Error } from "../base/errors.ts";
 import type { PolicyState } from "../runtime/backend.ts";
 import type { Policy } from "../runtime/policy.ts";
@@ -91,7 +92,7 @@ export class Inference {
     this.#episode = episode;
     this.#rows = rows;
     this.#startedUs = this.nowUs;
-    if (rows > 1 && !this.#checkRows()) return;
+    if ((rows > 1 || isReset) && !this.#checkRows()) return;
     if (isReset) reset(episode);
     this.#page.words[WORD.busySinceUs] = this.nowUs;
     return this.#runFrom(0);
@@ -110,7 +111,7 @@ export class Inference {
     this.#shownUs = this.nowUs;
   }
 
-  /** Policies look at each row themselves; a request of several is looked at before any runs. */
+  /** Policies look at a row themselves; where more is at stake, it is looked at before any runs. */
   #checkRows(): boolean {
     const size = this.#policy.observationSize;
     for (let i = 0; i < this.#rows * size; i++) {
@@ -164,8 +165,8 @@ export class Inference {
     this.status = isInput ? STATUS.badInput : STATUS.failed;
     this.reason = error instanceof Error ? error.message : String(error);
     if (isInput) return false;
+    if (isNonFinite(error)) this.#countNonFinite();
     const action = this.#actionRows[row] as Float32Array;
-    if (!action.every(Number.isFinite)) this.#countNonFinite(action);
     if (this.#fallback === undefined || this.#fallbackState === undefined) return false;
     try {
       const observation = this.#observationRows[row] as Float32Array;
@@ -179,9 +180,7 @@ export class Inference {
     }
   }
 
-  #countNonFinite(action: Float32Array): void {
-    // Nothing of it stays: it would look like the next failure's.
-    action.fill(0);
+  #countNonFinite(): void {
     (this.#page.counters[COUNTER.nonFinite] as number)++;
     this.#nonFiniteRun++;
     const { nonFiniteMax } = this.#guards;
@@ -219,6 +218,10 @@ export class Inference {
     if (isDegraded && this.status === STATUS.ok) this.status = STATUS.degraded;
   }
 }
+
+/** Policies and backends throw NATIVE for numbers; what the NPU's library refuses is more. */
+const isNonFinite = (error: unknown): boolean =>
+  error instanceof Lite3Error && error.code === "NATIVE" && !(error instanceof NativeError);
 
 const rowsOf = (all: Float32Array, size: number): Float32Array[] =>
   Array.from({ length: ROWS_MAX }, (_, row) => all.subarray(row * size, (row + 1) * size));

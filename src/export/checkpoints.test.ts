@@ -13,7 +13,7 @@ import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { linesDuring } from "../base/log_fixture.ts";
 import { readNpz } from "../formats/npz.ts";
 import { toFloat32 } from "../formats/tensor.ts";
-import { openPolicy } from "../runtime/open.ts";
+import { openModel, openPolicy, readModel } from "../runtime/open.ts";
 import { exportCheckpoint, type ExportOptions, type ExportResult } from "./export_checkpoint.ts";
 
 const FOLDER = join(import.meta.dir, "../../fixtures/checkpoints");
@@ -124,6 +124,43 @@ describe("exportCheckpoint() acts as the library that wrote it:", () => {
         isWhole: true,
         isExact: true,
       });
+    });
+  }
+});
+
+/** Actions of one backend for the golden observations, all at once. */
+async function actionsOf(model: string, backend: "onnx" | "mlp", observations: Float32Array) {
+  using opened = await openModel(await readModel(model), backend);
+  const rows = observations.length / opened.observationSize;
+  const actions = new Float32Array(rows * opened.actionSize);
+  await opened.infer(observations, actions, opened.createState(), rows);
+  return actions;
+}
+
+describe("the mlp backend runs what is exported as ONNX Runtime does:", () => {
+  for (const row of rows) {
+    const output = join(directory, "mlp", row.file, "policy.onnx");
+    const isRecurrent = row.recurrent !== null;
+    test(`${row.file}${isRecurrent ? " is refused, as recurrent" : ""}`, async () => {
+      await exportRow(row, output);
+      const golden = await readNpz(memorySource(readFileSync(join(FOLDER, row.golden))));
+      const observations = toFloat32(present(golden.get("obs")));
+      if (isRecurrent) {
+        expect(await refusalOf(() => actionsOf(output, "mlp", observations))).toEqual({
+          code: "UNSUPPORTED",
+          message:
+            `Cannot run model "${output}": it does not fit the mlp backend: it is recurrent; ` +
+            "the onnx backend runs it",
+        });
+        return;
+      }
+      const expected = await actionsOf(output, "onnx", observations);
+      const errors = (await actionsOf(output, "mlp", observations)).map((action, i) => {
+        const wanted = present(expected[i]);
+        return Math.abs(action - wanted) / Math.max(1, Math.abs(wanted));
+      });
+      expect(errors).toHaveLength(expected.length);
+      expect(errors.reduce((max, error) => (error <= max ? max : error), 0)).toBeLessThan(1e-6);
     });
   }
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
@@ -25,7 +26,7 @@ let folded: string;
 beforeAll(async () => {
   model = await exportDemoPolicy(directory);
   folded = await exportDemoPolicy(directory, "folded.onnx", ["--obs-stats", OBS_STATS]);
-  await startService(["--model", model, ...stats, "--socket", socket, "--backend", "onnx"]);
+  await startService(["--model", model, ...stats, "--socket", socket]);
   const { observations, rows } = await readGoldenActions();
   writeFileSync(
     dataset,
@@ -107,28 +108,23 @@ describe("parity --json", () => {
 
   test("finds no difference between a model and its service, in either order", async () => {
     const endpoint = `unix:${socket}`;
-    const flags = [...stats, "--dataset", dataset, "--mae", "0"];
+    const flags = [...stats, "--dataset", dataset, "--mae", "0", "--model", model];
     const [forth, back] = await Promise.all([
-      runJson(["parity", model, endpoint, ...flags]),
-      runJson(["parity", endpoint, model, ...flags]),
+      runJson(["parity", "mlp", endpoint, ...flags]),
+      runJson(["parity", endpoint, "mlp", ...flags]),
     ]);
-    const same = { pass: true, mae: 0, max: 0, samples: 256 };
+    const label = `mlp (${model})`;
+    const sha256 = createHash("sha256").update(readFileSync(model)).digest("hex");
+    const about = { program: "lite3rl", backend: "mlp", evidence: "cpu", model: { sha256 } };
+    const same = { pass: true, mae: 0, max: 0, samples: 256, evidence: { a: "cpu", b: "cpu" } };
     expect([forth, back]).toMatchObject([
       {
         status: 0,
-        json: {
-          ...same,
-          sides: { a: model, b: endpoint },
-          evidence: { a: "cpu", b: "cpu" },
-        },
+        json: { ...same, sides: { a: label, b: endpoint }, services: { b: about } },
       },
       {
         status: 0,
-        json: {
-          ...same,
-          sides: { a: endpoint, b: model },
-          evidence: { a: "cpu", b: "cpu" },
-        },
+        json: { ...same, sides: { a: endpoint, b: label }, services: { a: about } },
       },
     ]);
   });

@@ -134,7 +134,7 @@ describe("parity of more than two sides", () => {
 });
 
 describe("the gate of parity", () => {
-  test("holds the largest error, a quantile and the evidence, and says what is not kept", async () => {
+  test("holds the largest error, a quantile and the evidence, or says which not", async () => {
     const limits = ["--max", "1e-9", "--quantile", "0.5=1e-9", "--require", "npu"];
     const { status, stderr, json } = await runJson(["parity", tiny, "emulated", ...limits]);
     expect({ status, json }).toMatchObject({

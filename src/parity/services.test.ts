@@ -54,7 +54,7 @@ describe("parity of two services", () => {
   const compare = (a: string, b: string) =>
     refusalOf(() => compareSides({ a, b, samples: 200, seed: 0, timeoutMs: 10_000 }));
 
-  test("refuses services of other sizes, one service twice, one that says no sizes", async () => {
+  test("refuses other sizes, one service twice, and one that says no sizes", async () => {
     const [one, other] = [await start(), await start({ hello: { ...HELLO, actionSize: 3 } })];
     const raw = join(directory, "raw");
     services.use(await startScripted(raw, { requestBytes: 16, answerBytes: 8 }));

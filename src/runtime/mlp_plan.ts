@@ -135,10 +135,10 @@ const OPERATORS: Readonly<Record<string, Plan>> = {
   },
   MatMul: (node) => planDense(node, false),
   Elu: map("elu", (node) => [node.float("alpha", 1), 1]),
-  Selu: map("elu", (node) => [
-    node.float("alpha", 1.6732632423543772),
-    node.float("gamma", 1.0507009873554805),
-  ]),
+  Selu: map("elu", (node) => {
+    const gamma = node.float("gamma", 1.0507009873554805);
+    return [node.float("alpha", 1.6732632423543772) * gamma, gamma];
+  }),
   LeakyRelu: map("leakyRelu", (node) => [node.float("alpha", 0.01), 0]),
   Relu: map("clip", () => [0, Infinity]),
   Clip: map("clip", (node) => [limit(node, 1, "min", -Infinity), limit(node, 2, "max", Infinity)]),

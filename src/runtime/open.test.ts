@@ -17,8 +17,17 @@ import {
   METADATA,
   modelOf,
   readGoldenActions,
+  TINY_NETWORK,
 } from "../policy/policy_fixture.ts";
-import { chooseNormalizer, type ModelFile, openModel, openPolicy, readModel } from "./open.ts";
+import { seededNetwork } from "../policy/recurrent_fixture.ts";
+import {
+  chooseNormalizer,
+  type ModelFile,
+  openModel,
+  openPolicy,
+  readModel,
+  type RunBackend,
+} from "./open.ts";
 
 const directory = temporaryDirectory();
 const { obsStats } = DEMO_POLICY;
@@ -151,6 +160,59 @@ describe("openPolicy()", () => {
       }
       expect(worst).toBeLessThanOrEqual(1e-5);
     }
+  });
+
+  test("takes the backend that is asked for; the reference where none is", async () => {
+    const path = modelFile("plain.onnx", TINY_NETWORK, { normalizer: "folded" });
+    const nameOf = async (backend?: RunBackend) => {
+      using policy = await openPolicy(path, undefined, { backend });
+      return policy.backend.name;
+    };
+    expect([
+      await nameOf(),
+      await nameOf("onnx"),
+      await nameOf("mlp"),
+      await nameOf("auto"),
+    ]).toEqual(["onnx", "onnx", "mlp", "mlp"]);
+  });
+
+  test("takes ONNX Runtime for what the kernel cannot run, and says why", async () => {
+    const path = modelFile("gru.onnx", seededNetwork("gru", 1), { normalizer: "folded" });
+    let name = "";
+    const said = await linesDuring(async () => {
+      using policy = await openPolicy(path, undefined, { backend: "auto" });
+      name = policy.backend.name;
+    });
+    const why = "it does not fit the mlp backend: it is recurrent; the onnx backend runs it";
+    expect([
+      name,
+      said,
+      await refusalOf(() => openPolicy(path, undefined, { backend: "mlp" })),
+    ]).toEqual([
+      "onnx",
+      [`${path}: ${why}`],
+      { code: "UNSUPPORTED", message: `Cannot run model "${path}": ${why}` },
+    ]);
+  });
+
+  test("refuses a backend of another kind of file", async () => {
+    const path = modelFile("kind.onnx", TINY_NETWORK, { normalizer: "folded" });
+    const refusal = (file: string, backend: RunBackend) =>
+      refusalOf(() => openPolicy(file, undefined, { backend }));
+    expect([await refusal("policy.rknn", "mlp"), await refusal(path, "rknn")]).toEqual([
+      {
+        code: "USAGE",
+        message:
+          'Cannot run "policy.rknn" with --backend mlp: a .rknn runs on the NPU only, ' +
+          "name the .onnx that it was converted from",
+      },
+      {
+        code: "USAGE",
+        message:
+          `Cannot run "${path}" with --backend rknn: it is an ONNX model, need a .rknn: ` +
+          "lite3rl convert makes one",
+      },
+    ]);
   });
 
   test("opens nothing for statistics that are refused", async () => {

@@ -127,7 +127,7 @@ describe("openRemote() on a framed service", () => {
     ]).toEqual([sequence(0, 4, 101), sequence(0, 2, 101), [404], [0]]);
   });
 
-  test("says once that the fallback answers, and refuses that where one model is meant", async () => {
+  test("says once that the fallback answers, and refuses it where one model is meant", async () => {
     const answers = { 2: { status: STATUS.fallback }, 3: { status: STATUS.fallback } };
     const { path, backend } = await open({ answers });
     const words = await linesDuring(async () => {
@@ -145,7 +145,7 @@ describe("openRemote() on a framed service", () => {
     });
   });
 
-  test("goes on when the service loads another model, except where one model is meant", async () => {
+  test("goes on when the service loads another, except where one model is meant", async () => {
     const answers = { 2: { generation: 2 } };
     const { backend } = await open({ answers });
     expect([await run(backend, 1, 1), await run(backend, 2, 1)]).toEqual([[1], [2]]);

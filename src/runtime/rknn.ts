@@ -225,11 +225,14 @@ function createBackend(
       checkOutput("action", values);
       scratch.set(values, row * actionSize);
     }
-    const next = order.states.map((index) => path.read(index));
-    for (const values of next) checkOutput("state", values);
+    for (let i = 0; i < states.length; i++) {
+      checkOutput("state", path.read(present(order.states[i])));
+    }
     // Only now, with every row and every number there.
-    action.set(rows === 1 ? scratch.subarray(0, actionSize) : scratch.subarray(0, action.length));
-    next.forEach((values, i) => present(state.tensors[i]).set(values));
+    for (let i = 0; i < action.length; i++) action[i] = present(scratch[i]);
+    for (let i = 0; i < states.length; i++) {
+      present(state.tensors[i]).set(path.read(present(order.states[i])));
+    }
   };
   return {
     name: "rknn",

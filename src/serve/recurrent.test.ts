@@ -11,6 +11,7 @@ import { GRU_CHECKPOINT, readSequence, type Sequence } from "../policy/recurrent
 import type { PolicyState } from "../runtime/backend.ts";
 import { openPolicy } from "../runtime/open.ts";
 import { openRemote } from "../runtime/remote.ts";
+import { FramedClient, type InferOptions } from "../wire/framed_client.ts";
 import { Client, killServices, startService } from "./service_fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -105,5 +106,45 @@ describe("the remote backend of a recurrent policy", () => {
     const given = sequence.map((bytes) => [infer(first, bytes), infer(second, bytes)]);
     const alone = await answersAlone(sequence);
     expect(given).toEqual(alone.map((answer) => [answer, answer]));
+  });
+});
+
+describe("the framed client of a recurrent policy", () => {
+  const RESET = { reset: true } as const;
+  const numbers = (parts: readonly Uint8Array[]): Float32Array =>
+    new Float32Array(Uint8Array.from(Buffer.concat(parts)).buffer);
+
+  function ask(client: FramedClient, parts: readonly Uint8Array[], options?: InferOptions) {
+    const action = new Float32Array(parts.length * 4);
+    client.infer(numbers(parts), action, options);
+    return [...action];
+  }
+
+  test("takes rows of a request as consecutive steps, and begins anew where told to", async () => {
+    const sequence = requests(false).slice(0, 9);
+    const alone = [...numbers(await answersAlone(sequence))];
+    using client = new FramedClient({ kind: "unix", path: unix }, 20_000);
+    expect(client.hello.isRecurrent).toBe(true);
+    for (const options of [undefined, RESET]) {
+      const first = ask(client, sequence.slice(0, 4), options);
+      const given = sequence.slice(4).map((row) => ask(client, [row]));
+      expect([...first, ...given.flat()]).toEqual(alone);
+    }
+  });
+
+  test("keeps its episode through a request with a NaN, also one that would end it", async () => {
+    const [first, second, third] = requests(false) as [Uint8Array, Uint8Array, Uint8Array];
+    const alone = [...numbers(await answersAlone([first, second, third]))];
+    const bad = second.slice();
+    new DataView(bad.buffer).setFloat32(4, Number.NaN, true);
+    using client = new FramedClient({ kind: "unix", path: unix }, 20_000);
+    const given = [ask(client, [first])];
+    for (const refused of [[bad], [second, bad]]) {
+      for (const options of [undefined, RESET]) {
+        expect(() => ask(client, refused, options)).toThrow("bad input");
+      }
+    }
+    given.push(ask(client, [second]), ask(client, [third]));
+    expect(given.flat()).toEqual(alone);
   });
 });

@@ -275,7 +275,8 @@ export class Supervisor implements Disposable {
   #fillPlace(): true {
     const spare = this.#spare;
     const isFallback = this.#fallback?.isActive === true;
-    if (spare?.ready !== undefined && spare.isFallback === isFallback) {
+    // One that is not ready yet is still sooner than another.
+    if (spare?.isFallback === isFallback) {
       this.#current = spare;
       this.#spare = undefined;
     } else {

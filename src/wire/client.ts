@@ -12,6 +12,8 @@ import { describeAddress } from "./endpoint.ts";
 export class RawClient implements Disposable {
   readonly #socket: ClientSocket;
   readonly #timeoutMs: number;
+  readonly #observation = new LastBytes();
+  readonly #action = new LastBytes();
 
   /** Connects within `timeoutMs`, which is also the longest wait for one answer. */
   constructor(address: SocketAddress, timeoutMs: number) {
@@ -22,8 +24,8 @@ export class RawClient implements Disposable {
   /** Sends one observation and waits for its action; the caller owns both arrays. */
   infer(observation: Float32Array, action: Float32Array): void {
     const deadline = performance.now() + this.#timeoutMs;
-    this.#socket.send(bytesOf(observation), observation.byteLength, deadline);
-    this.receiveExactly(bytesOf(action), deadline);
+    this.#socket.send(this.#observation.of(observation), observation.byteLength, deadline);
+    this.receiveExactly(this.#action.of(action), deadline);
   }
 
   sendBytes(bytes: Uint8Array): void {
@@ -95,6 +97,20 @@ export function probeService(address: SocketAddress, sizes: ServiceSizes): void 
   } catch (error) {
     const isOurs = error instanceof Lite3Error && !error.message.startsWith("Cannot use");
     throw isOurs ? refuse(`it did not answer one observation (${error.message})`) : error;
+  }
+}
+
+/** The bytes of an array, made once as long as it is the same array: a loop allocates none. */
+class LastBytes {
+  #values: Float32Array = new Float32Array(0);
+  #bytes: Uint8Array = bytesOf(this.#values);
+
+  of(values: Float32Array): Uint8Array {
+    if (values !== this.#values) {
+      this.#values = values;
+      this.#bytes = bytesOf(values);
+    }
+    return this.#bytes;
   }
 }
 

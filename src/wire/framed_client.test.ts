@@ -228,3 +228,26 @@ describe("FramedClient", () => {
     });
   }
 });
+
+describe("README.md", () => {
+  test("has a client in TypeScript that runs as it stands", async () => {
+    const root = join(import.meta.dir, "..", "..");
+    const readme = await Bun.file(join(root, "README.md")).text();
+    const [, example = ""] = /```ts\n(import \{ FramedClient \}[^]*?)```/.exec(readme) ?? [];
+    const path = join(directory, `f${count++}`);
+    services.use(await startFramed(path));
+    const program = example
+      .replace("./src/", `${root}/src/`)
+      .replace("/tmp/lite3_policy.sock", path);
+    await Bun.write(join(directory, "client.ts"), program);
+    const child = Bun.spawn([process.execPath, join(directory, "client.ts")], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    expect({ stdout, stderr, status: await child.exited }).toEqual({
+      stdout: "policy.onnx on mlp: 10 µs\n",
+      stderr: "",
+      status: 0,
+    });
+  });
+});

@@ -13,8 +13,9 @@
  * and sums each rounded to float32.
  *
  * The weights come in panels of 32 outputs, [k][32], so that they are read once from front to back
- * while 8 sums of 4 stay in registers: as many as hide the latency of an addition. A last panel is
- * 16 wide where that is enough. `outputs` is a multiple of 16, as bias and y are long.
+ * while 8 sums of 4 stay in registers, as many as hide the latency of an addition; four inputs are
+ * loaded at once, since loads are what a processor runs out of. A last panel is 16 wide where that
+ * is enough. `outputs` is a multiple of 16, and bias and y are as long.
  */
 export function dense(
   x: usize,
@@ -25,6 +26,7 @@ export function dense(
   outputs: i32,
 ): void {
   const end = x + (<usize>inputs << 2);
+  const fours = x + (<usize>(inputs & ~3) << 2);
   for (; outputs >= 32; outputs -= 32) {
     let s0 = v128.load(bias);
     let s1 = v128.load(bias, 16);
@@ -34,7 +36,48 @@ export function dense(
     let s5 = v128.load(bias, 80);
     let s6 = v128.load(bias, 96);
     let s7 = v128.load(bias, 112);
-    for (let at = x; at < end; at += 4) {
+    let at = x;
+    for (; at < fours; at += 16) {
+      const values = v128.load(at);
+      const value0 = v128.shuffle<f32>(values, values, 0, 0, 0, 0);
+      s0 = f32x4.add(s0, f32x4.mul(value0, v128.load(weights)));
+      s1 = f32x4.add(s1, f32x4.mul(value0, v128.load(weights, 16)));
+      s2 = f32x4.add(s2, f32x4.mul(value0, v128.load(weights, 32)));
+      s3 = f32x4.add(s3, f32x4.mul(value0, v128.load(weights, 48)));
+      s4 = f32x4.add(s4, f32x4.mul(value0, v128.load(weights, 64)));
+      s5 = f32x4.add(s5, f32x4.mul(value0, v128.load(weights, 80)));
+      s6 = f32x4.add(s6, f32x4.mul(value0, v128.load(weights, 96)));
+      s7 = f32x4.add(s7, f32x4.mul(value0, v128.load(weights, 112)));
+      const value1 = v128.shuffle<f32>(values, values, 1, 1, 1, 1);
+      s0 = f32x4.add(s0, f32x4.mul(value1, v128.load(weights, 128)));
+      s1 = f32x4.add(s1, f32x4.mul(value1, v128.load(weights, 144)));
+      s2 = f32x4.add(s2, f32x4.mul(value1, v128.load(weights, 160)));
+      s3 = f32x4.add(s3, f32x4.mul(value1, v128.load(weights, 176)));
+      s4 = f32x4.add(s4, f32x4.mul(value1, v128.load(weights, 192)));
+      s5 = f32x4.add(s5, f32x4.mul(value1, v128.load(weights, 208)));
+      s6 = f32x4.add(s6, f32x4.mul(value1, v128.load(weights, 224)));
+      s7 = f32x4.add(s7, f32x4.mul(value1, v128.load(weights, 240)));
+      const value2 = v128.shuffle<f32>(values, values, 2, 2, 2, 2);
+      s0 = f32x4.add(s0, f32x4.mul(value2, v128.load(weights, 256)));
+      s1 = f32x4.add(s1, f32x4.mul(value2, v128.load(weights, 272)));
+      s2 = f32x4.add(s2, f32x4.mul(value2, v128.load(weights, 288)));
+      s3 = f32x4.add(s3, f32x4.mul(value2, v128.load(weights, 304)));
+      s4 = f32x4.add(s4, f32x4.mul(value2, v128.load(weights, 320)));
+      s5 = f32x4.add(s5, f32x4.mul(value2, v128.load(weights, 336)));
+      s6 = f32x4.add(s6, f32x4.mul(value2, v128.load(weights, 352)));
+      s7 = f32x4.add(s7, f32x4.mul(value2, v128.load(weights, 368)));
+      const value3 = v128.shuffle<f32>(values, values, 3, 3, 3, 3);
+      s0 = f32x4.add(s0, f32x4.mul(value3, v128.load(weights, 384)));
+      s1 = f32x4.add(s1, f32x4.mul(value3, v128.load(weights, 400)));
+      s2 = f32x4.add(s2, f32x4.mul(value3, v128.load(weights, 416)));
+      s3 = f32x4.add(s3, f32x4.mul(value3, v128.load(weights, 432)));
+      s4 = f32x4.add(s4, f32x4.mul(value3, v128.load(weights, 448)));
+      s5 = f32x4.add(s5, f32x4.mul(value3, v128.load(weights, 464)));
+      s6 = f32x4.add(s6, f32x4.mul(value3, v128.load(weights, 480)));
+      s7 = f32x4.add(s7, f32x4.mul(value3, v128.load(weights, 496)));
+      weights += 512;
+    }
+    for (; at < end; at += 4) {
       const value = v128.load32_splat(at);
       s0 = f32x4.add(s0, f32x4.mul(value, v128.load(weights)));
       s1 = f32x4.add(s1, f32x4.mul(value, v128.load(weights, 16)));
@@ -147,48 +190,55 @@ export function dense4(
   }
 }
 
-const SIGN: u32 = 0x80000000;
+/** factor · x + constant */
+@inline
+function linear(x: v128, factor: f32, constant: f32): v128 {
+  return f32x4.add(f32x4.mul(x, f32x4.splat(factor)), f32x4.splat(constant));
+}
 
 /**
- * e^x − 1 for x ≤ 0, to 1e-7: x = n · ln 2 + r, the polynomial of Cephes' `expf` for e^r − 1, and
- * ln 2 in two parts so that n · ln 2 loses nothing. Below −87 it is −1.
+ * e^x − 1 for x ≤ 0, to 1e-7: x = n · ln 2 + r, and the polynomial of Cephes' `expf` for e^r − 1,
+ * in pairs so that fewer operations wait for another. * Below −87 it is −1. NaN stays NaN: `pmax` and `pmin` give their first operand then.
+ *
+ * Adding 1.5 · 2^23 rounds to a whole number; with 127 beside it the lowest bits of the sum are
+ * n + 127, which is 2^n once they stand where a float has its exponent.
  */
 @inline
 function expm1(x: v128): v128 {
-  x = f32x4.max(x, f32x4.splat(-87));
-  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.44269504)));
-  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)));
-  r = f32x4.add(r, f32x4.mul(n, f32x4.splat(2.1219444e-4)));
-  let p = f32x4.splat(1.987569e-4);
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.39819995e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.333452e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.16657959e-2));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.66666655e-1));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
-  p = f32x4.add(f32x4.mul(f32x4.mul(p, r), r), r);
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  x = f32x4.pmax(x, f32x4.splat(-87));
+  const shifted = f32x4.add(f32x4.mul(x, f32x4.splat(1.44269504)), f32x4.splat(12583039));
+  const n = f32x4.sub(shifted, f32x4.splat(12583039));
+  const power = i32x4.shl(shifted, 23);
+  const r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.69314718)));
+  const square = f32x4.mul(r, r);
+  const low = linear(r, 1.66666655e-1, 0.5);
+  const middle = linear(r, 8.333452e-3, 4.16657959e-2);
+  const high = linear(r, 1.987569e-4, 1.39819995e-3);
+  const outer = f32x4.add(f32x4.mul(square, high), middle);
+  const tail = f32x4.add(f32x4.mul(square, outer), low);
+  const p = f32x4.add(f32x4.mul(square, tail), r);
   return f32x4.add(f32x4.mul(power, p), f32x4.sub(power, f32x4.splat(1)));
 }
 
-@inline
-function withSign(size: v128, x: v128): v128 {
-  return v128.bitselect(x, size, i32x4.splat(SIGN));
-}
-
-/** e^(−|x|) − 1 */
+/** e^(−factor · |x|) − 1 */
 @inline
 function decay(x: v128, factor: f32): v128 {
   return expm1(f32x4.mul(f32x4.abs(x), f32x4.splat(-factor)));
 }
 
-/** gamma · (x > 0 ? x : alpha · (e^x − 1)): Elu with gamma 1, and Selu. */
+@inline
+function withSign(size: v128, x: v128): v128 {
+  return v128.bitselect(x, size, i32x4.splat(0x80000000));
+}
+
+/** Above 0 gamma · x, below it alpha · (e^x − 1): Elu, and Selu with the product as alpha. */
 export function elu(x: usize, y: usize, end: usize, alpha: f32, gamma: f32): void {
   const zero = f32x4.splat(0);
   for (; y < end; x += 16, y += 16) {
     const value = v128.load(x);
-    const bent = f32x4.mul(f32x4.splat(alpha), expm1(f32x4.min(value, zero)));
-    const chosen = v128.bitselect(value, bent, f32x4.gt(value, zero));
-    v128.store(y, f32x4.mul(f32x4.splat(gamma), chosen));
+    const above = f32x4.mul(f32x4.splat(gamma), f32x4.pmax(value, zero));
+    const below = f32x4.mul(f32x4.splat(alpha), expm1(f32x4.pmin(value, zero)));
+    v128.store(y, f32x4.add(above, below));
   }
 }
 
@@ -204,7 +254,7 @@ export function leakyRelu(x: usize, y: usize, end: usize, alpha: f32, _: f32): v
 /** min(max(x, low), high); Relu with 0 and infinity. */
 export function clip(x: usize, y: usize, end: usize, low: f32, high: f32): void {
   for (; y < end; x += 16, y += 16) {
-    v128.store(y, f32x4.min(f32x4.max(v128.load(x), f32x4.splat(low)), f32x4.splat(high)));
+    v128.store(y, f32x4.pmin(f32x4.pmax(v128.load(x), f32x4.splat(low)), f32x4.splat(high)));
   }
 }
 
@@ -249,7 +299,7 @@ export function softplus(x: usize, y: usize, end: usize, _a: f32, _b: f32): void
     sum = f32x4.add(f32x4.mul(sum, square), f32x4.splat(1.0 / 3));
     sum = f32x4.add(f32x4.mul(sum, square), f32x4.splat(1));
     const logarithm = f32x4.mul(f32x4.add(s, s), sum);
-    v128.store(y, f32x4.add(f32x4.max(value, f32x4.splat(0)), logarithm));
+    v128.store(y, f32x4.add(f32x4.pmax(value, f32x4.splat(0)), logarithm));
   }
 }
 
@@ -269,7 +319,7 @@ export function erf(x: usize, y: usize, end: usize, _a: f32, _b: f32): void {
     p = f32x4.add(f32x4.mul(p, square), f32x4.splat(-3.76124859e-1));
     p = f32x4.add(f32x4.mul(p, square), f32x4.splat(1.28379151e-1));
     const small = f32x4.add(f32x4.mul(size, p), size);
-    const capped = f32x4.min(size, f32x4.splat(3.925));
+    const capped = f32x4.pmin(size, f32x4.splat(3.925));
     let q = f32x4.splat(1.7294893e-5);
     q = f32x4.add(f32x4.mul(q, capped), f32x4.splat(-3.8320868e-4));
     q = f32x4.add(f32x4.mul(q, capped), f32x4.splat(3.88393435e-3));

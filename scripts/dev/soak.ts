@@ -1,0 +1,75 @@
+/**
+ * `bun run soak [--requests 10000000] [--fault-requests 100000] [--seed 1]`: the built service
+ * under millions of requests, then over a library that fails, hangs and crashes. Prints a summary
+ * of each as JSON; fails if any answer was wrong, or if memory grew.
+ */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import build from "./build.ts";
+import { NATIVE_BINARY } from "./project.ts";
+import { type SoakOptions, type SoakSummary, soakFaults, soakSound } from "./service_soak.ts";
+import { TOOLS } from "./tools.ts";
+
+/** Memory is flat within ±2 MB; over fewer requests than these it has not settled. */
+const FLAT_MB = 4;
+const FLAT_FROM = 1_000_000;
+
+export default async function soak(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      requests: { type: "string", default: "10000000" },
+      "fault-requests": { type: "string", default: "100000" },
+      seed: { type: "string", default: "1" },
+    },
+  });
+  const cc = TOOLS.cc();
+  if ("missing" in cc) throw new Error(cc.missing);
+  const built = await build([process.arch]);
+  if (built !== 0) return built;
+  const directory = mkdtempSync(join(tmpdir(), "lite3rl-soak-"));
+  const common = { program: [NATIVE_BINARY], cc: cc.path, directory, seed: count(values.seed) };
+  const runs = [
+    { name: "sound", start: soakSound, requests: count(values.requests) },
+    { name: "faults", start: soakFaults, requests: count(values["fault-requests"]) },
+  ];
+  let isGood = true;
+  try {
+    for (const { name, start, requests } of runs) {
+      if (requests === 0) continue;
+      const summary = await start({ ...common, requests, onProgress: progressOf(name, requests) });
+      const faults = findFaults(summary, requests);
+      console.log(JSON.stringify({ name, ...summary, faults }));
+      isGood &&= faults.length === 0;
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+  return isGood ? 0 : 1;
+}
+
+function count(text: string): number {
+  if (/^\d{1,12}$/.test(text)) return Number(text);
+  throw new Error(`need a whole number, not "${text}"`);
+}
+
+function progressOf(name: string, requests: number): SoakOptions["onProgress"] {
+  let said = 0;
+  return (settled) => {
+    const percent = Math.floor((100 * settled) / requests);
+    if (percent >= said + 5) console.error(`${name}: ${(said = percent)} % of ${requests}`);
+  };
+}
+
+/** What of the run must not be. */
+function findFaults({ wrong, status, residentMb }: SoakSummary, requests: number): string[] {
+  const grown = residentMb === undefined ? 0 : residentMb.max - residentMb.min;
+  return [
+    ...(wrong > 0 ? [`${wrong} wrong answers`] : []),
+    ...(status !== 0 ? [`the service ended with status ${status}`] : []),
+    ...(requests >= FLAT_FROM && grown > FLAT_MB ? [`memory varied by ${grown} MB`] : []),
+  ];
+}
