@@ -18,6 +18,7 @@ const SUBCOMMANDS: Record<string, string> = {
   demo: "the main job from source: checkpoint to a walking robot, with a result page",
   double: "a .rknn as a model of the test double of librknnrt, and how to run it",
   kernel: "compile the kernel of the mlp backend",
+  schema: "JSON Schema of the documents that programs read",
   locks: "resolve the wheels of rknn-toolkit2 anew (needs the network)",
   bench: "speeds and sizes as JSON lines",
   soak: "ten million requests to the service, then a library that fails, hangs and crashes",

@@ -62,6 +62,7 @@ const ORDER = [
   ["src/service"],
   ["src/run_log"],
   ["src/compare", "src/report"],
+  ["src/cli/annotations.ts"],
   ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
   [
     "src/export",

@@ -75,7 +75,7 @@ const REFUSED: readonly [argv: readonly string[], status: number, message: strin
     2,
     '--normalizer needs one of fold, external, drop, got "keep"',
   ],
-  [["parity"], 2, `parity needs <a> <b>, for example: ${PARITY}`],
+  [["parity"], 2, `parity needs <a>, for example: ${PARITY}`],
   [
     ["collect"],
     2,

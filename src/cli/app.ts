@@ -7,6 +7,7 @@ import { version } from "../../package.json" with { type: "json" };
 import { AssertionError } from "../base/assert.ts";
 import { ERROR_CODES, Lite3Error, quote } from "../base/errors.ts";
 import { complain, notice, setQuiet } from "../base/log.ts";
+import { annotate } from "./annotations.ts";
 import { checkArguments, checkGiven, gatherArguments, unknownFlag } from "./arguments.ts";
 import type { CommandResult } from "./command.ts";
 import { printResult } from "./output.ts";
@@ -25,7 +26,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     setQuiet(argv.includes("--quiet"));
     return await dispatch(joinValues(argv), json);
   } catch (error) {
-    return report(error, json);
+    return report(error, json, argv);
   }
 }
 
@@ -67,9 +68,10 @@ async function dispatch(typed: string[], json: boolean): Promise<number> {
   });
   if (result === undefined) return 0;
   print(result, json);
-  return result.failure === undefined
-    ? 0
-    : ERROR_CODES[result.failureCode ?? "CHECK_FAILED"].status;
+  if (result.failure === undefined) return 0;
+  const title = `lite3rl ${verb.name}`;
+  (result.annotations ?? [{ title, message: result.failure }]).forEach(annotate);
+  return ERROR_CODES[result.failureCode ?? "CHECK_FAILED"].status;
 }
 
 function printVersion(json: boolean): void {
@@ -85,7 +87,7 @@ function print(result: CommandResult, json: boolean): void {
   complain(result.failureCode === undefined ? "failed" : "error", result.failure);
 }
 
-function report(error: unknown, json: boolean): number {
+function report(error: unknown, json: boolean, argv: readonly string[]): number {
   const known = error instanceof Lite3Error;
   const code = known ? error.code : "BUG";
   const { status } = ERROR_CODES[code];
@@ -104,6 +106,8 @@ function report(error: unknown, json: boolean): number {
     const stack = error instanceof Error ? error.stack : undefined;
     complain("bug", `${kind}, please report it: ${stack ?? message}`);
   }
+  const verb = argv.find((argument) => !argument.startsWith("-"));
+  annotate({ title: ["lite3rl", verb].filter(Boolean).join(" "), message });
   return status;
 }
 

@@ -6,6 +6,7 @@
 
 import * as v from "valibot";
 import type { ErrorCode } from "../base/errors.ts";
+import type { Annotation } from "./annotations.ts";
 
 /** One flag. `value` is what help shows after it; a flag without one is a switch. */
 export interface Flag<S extends v.GenericSchema = v.GenericSchema> {
@@ -29,6 +30,8 @@ export interface CommandResult {
   readonly text: string;
   /** Present when something was checked and failed: one line of why; exit status 1. */
   readonly failure?: string;
+  /** What fails, one by one, for a CI to show beside the change; `failure` if absent. */
+  readonly annotations?: readonly Annotation[];
   /** Another error than CHECK_FAILED, with its exit status: there is a result, but not the whole. */
   readonly failureCode?: ErrorCode;
 }

@@ -37,7 +37,7 @@ export function start(args: readonly string[], options: StartOptions = {}) {
   const { cwd = ROOT, env = {}, stdin = "ignore" } = options;
   return Bun.spawn([process.execPath, join(ROOT, "src", "main.ts"), ...args], {
     cwd,
-    env: { ...process.env, ...env },
+    env: { ...process.env, GITHUB_ACTIONS: "", ...env },
     stdio: [stdin, "pipe", "pipe"],
     timeout: LIMIT_MS,
     killSignal: "SIGKILL",

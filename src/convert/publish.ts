@@ -72,7 +72,7 @@ function recordOf(
       mae: parity.mae,
       max: parity.max,
       cosine: parity.cosine,
-      perOutput: parity.perOutput.map((output) => ({ ...output })),
+      perOutput: parity.perOutput.map(({ name, mae, max }) => ({ name, mae, max })),
       gate: options.mae,
       pass: parity.mae <= options.mae,
     },

@@ -14,7 +14,7 @@ import { checkOutput, writeFileAtomic } from "../base/files.ts";
 import { type CommandResult, defineCommand, pathValue } from "../cli/command.ts";
 import { microseconds, passed, seconds, table } from "../cli/output.ts";
 import { MAE_GATE } from "../compare/statistics.ts";
-import { parityDocument } from "../parity/compare_sides.ts";
+import { parityDocument } from "../parity/document.ts";
 import { type DemoReport, renderDemoPage } from "../report/demo_page.ts";
 import { type DemoResult, runDemo, WALK_COMMAND, WALK_S } from "./demo.ts";
 

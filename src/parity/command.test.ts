@@ -9,7 +9,8 @@ import { writeNpy } from "../formats/npy.ts";
 import { encodeOnnx } from "../formats/onnx.ts";
 import { LITE3_CONTRACT } from "../policy/contract.ts";
 import { modelOf, readGoldenActions, TINY_NETWORK } from "../policy/policy_fixture.ts";
-import { compareSides, parityDocument, type ParityOptions } from "./compare_sides.ts";
+import { compareSides, type ParityOptions } from "./compare_sides.ts";
+import { parityDocument } from "./document.ts";
 import { killServices, startService } from "../serve/service_fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -38,6 +39,7 @@ beforeAll(async () => {
 afterAll(killServices);
 
 const number = expect.any(Number);
+const quantiles = { p50: number, p90: number, p99: number, p999: number };
 
 describe("parity --json", () => {
   test("gives its document for a model and its fp16 emulation", async () => {
@@ -48,14 +50,36 @@ describe("parity --json", () => {
       stderr: "",
       json: {
         pass: true,
+        checks: [{ name: "MAE", pass: true, failures: [], found: json.mae, limit: 0.001 }],
         gate: { mae: 0.001 },
         mae: number,
         max: number,
+        rmse: number,
+        quantiles,
         cosine: number,
-        perOutput: LITE3_CONTRACT.joints.map((name) => ({ name, mae: number, max: number })),
+        sqnrDb: number,
+        perOutput: LITE3_CONTRACT.joints.map((name) => ({
+          name,
+          mae: number,
+          rmse: number,
+          max: number,
+          quantiles,
+          cosine: number,
+          sqnrDb: number,
+          radians: { mae: number, max: number },
+        })),
         worst: { sample: number, output: expect.any(String), error: json.max },
+        worstSamples: Array.from({ length: 10 }, () => ({
+          sample: number,
+          output: expect.any(String),
+          error: number,
+          observation: Array.from({ length: 45 }, () => number),
+          a: Array.from({ length: 12 }, () => number),
+          b: Array.from({ length: 12 }, () => number),
+        })),
         samples: 256,
         dataset: "obs.npy",
+        space: "raw",
         requiredTolerance: { mae: json.mae, max: json.max },
         sides: { a: model, b: `emulated (${model})` },
         evidence: { a: "cpu", b: "emulation" },
@@ -242,8 +266,8 @@ describe("parity of backends by name", () => {
     expect(await run(command, cwd)).toEqual(
       failed(
         2,
-        'Cannot run backend "onnx": no model named, and none of build/policy.onnx, policy.onnx ' +
-          "is here; give --model policy.onnx",
+        'Cannot run backend "onnx": no model named, and none of build/policy.onnx, policy.onnx, ' +
+          "/opt/models/current/policy.onnx is here; give --model policy.onnx",
       ),
     );
     writeFileSync(join(project, "build", "policy.onnx"), readFileSync(tiny));
@@ -265,9 +289,10 @@ describe("parity", () => {
       `b  ${copy} (computed on the CPU in float32)`,
       "on 3 observations (generated, seed 0)",
       "",
-      "output     MAE  max",
-      "action[0]    0    0",
+      "output     MAE  p99  max",
+      "action[0]    0    0    0",
       "",
+      "RMSE 0; p50 0, p99 0, p99.9 0; no noise",
       "cosine 1.0000000; worst is sample 0, action[0]: 0",
       "would pass at --mae 0; largest single error 0",
       "MAE 0 against 0.001: ok",

@@ -4,39 +4,53 @@
  */
 
 import * as v from "valibot";
-import { describeEvidence } from "../compare/evidence.ts";
 import { MAE_GATE } from "../compare/statistics.ts";
+import type { Annotation } from "../cli/annotations.ts";
 import {
   defineCommand,
   durationValue,
   integerValue,
   numberValue,
   pathValue,
+  switchValue,
   wordValue,
 } from "../cli/command.ts";
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
-import { figure, figureAbove, passed, table } from "../cli/output.ts";
-import { warn } from "../base/log.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
+import { checkOutput, writeFileAtomic } from "../base/files.ts";
+import type { ParityComparison } from "../report/parity_document.ts";
 import { RK3588, TARGETS } from "../rknn_toolkit/target.ts";
 import {
   compareSides,
-  emulatedFiles,
-  fileFailures,
-  parityDocument,
   type ParityResult,
+  runSide,
+  type SampleOptions,
   SAMPLES,
 } from "./compare_sides.ts";
-import { type EmulatedFile, isCalibrated, needsModel, type Side } from "./sides.ts";
+import { isEndpoint } from "../wire/endpoint.ts";
+import { quantileValue, REQUIRABLE } from "./gate.ts";
+import { judge } from "./judge.ts";
+import { nameRknn } from "./project_files.ts";
+import { type Reporting, writeReports } from "./reports.ts";
+import { renderComparison } from "./render.ts";
+import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
+import { isCalibrated, needsModel } from "./sides.ts";
 
 export default defineCommand({
   name: "parity",
-  positionals: "<a> <b>",
+  positionals: "<a> [b] [...others]",
   summary: "Compare two backends on the same observations",
+  details: [
+    "A side is an .onnx or .rknn file, a service (unix:PATH, tcp:HOST:PORT), a backend's name,",
+    "or outputs that were saved elsewhere (.npz). More than two are each compared with the first.",
+  ],
   example: "parity build/policy.onnx emulated --dataset build/calib_obs.npy --mae 1e-3",
   rivals: [["samples", "dataset"]],
-  unused: ([a = "", b = ""]) => [
-    ...(needsModel(a, b) ? [] : ["model"]),
-    ...([a, b].some(isCalibrated) ? [] : ["calibration"]),
+  unused: (specs) => [
+    ...(needsModel(specs) ? [] : ["model"]),
+    ...(specs.length > 1 ? [] : ["report", "junit", "bisect"]),
+    ...(specs.some(isCalibrated) ? [] : ["calibration"]),
+    ...(specs.some(isSaved) ? ["dataset", "samples"] : []),
   ],
   flags: {
     model: {
@@ -64,6 +78,45 @@ export default defineCommand({
       help: `Mean absolute error that still passes (default: ${MAE_GATE})`,
       schema: v.optional(numberValue(0, 1e6), MAE_GATE),
     },
+    max: {
+      value: "<limit>",
+      help: "Largest single error that still passes (default: none)",
+      schema: v.optional(numberValue(0, 1e6)),
+    },
+    quantile: {
+      value: "<q=limit>",
+      help: "Limit of a quantile of the errors, such as 0.99=2e-3 (default: none)",
+      schema: v.optional(quantileValue()),
+    },
+    require: {
+      value: "<evidence>",
+      help: `Fail on less than ${REQUIRABLE.join(", ")} (default: whatever is at hand)`,
+      schema: v.optional(wordValue(REQUIRABLE)),
+    },
+    saveInputs: {
+      value: "<npz>",
+      help: "Write the observations, for --dataset elsewhere",
+      schema: v.optional(pathValue()),
+    },
+    saveOutputs: {
+      value: "<npz>",
+      help: "Write the actions of each side; the file can be a side later, without the model",
+      schema: v.optional(pathValue()),
+    },
+    bisect: {
+      help: "Also compare the values inside, layer by layer: where does the error start?",
+      schema: switchValue(),
+    },
+    report: {
+      value: "<html>",
+      help: "Write the comparison as one self-contained page",
+      schema: v.optional(pathValue()),
+    },
+    junit: {
+      value: "<xml>",
+      help: "Write every check as JUnit XML, for CI",
+      schema: v.optional(pathValue()),
+    },
     samples: {
       value: "<n>",
       help: `How many observations to generate without --dataset (default: ${SAMPLES})`,
@@ -86,75 +139,95 @@ export default defineCommand({
     },
     ...NPU_FLAGS,
   },
-  async run([a = "", b = ""], flags) {
-    const timeoutMs = flags.timeout * 1000;
-    const result = await compareSides({ ...flags, a, b, timeoutMs, npu: flags });
-    const { comparison } = result;
-    for (const { record } of emulatedFiles(result)) record.warnings.forEach(warn);
-    const isNear = comparison.mae <= flags.mae;
-    const reasons = [
-      ...emulatedFiles(result).flatMap((file) => fileFailures(file, flags.target)),
-      ...(isNear ? [] : [`MAE is ${figure(comparison.mae)}, above ${figure(flags.mae)}`]),
-    ];
-    const pass = reasons.length === 0;
+  async run(specs, flags) {
+    const startedAt = new Date().toISOString();
+    const [a = "", ...others] = nameRknn(specs, flags);
+    for (const path of [flags.saveInputs, flags.saveOutputs, flags.report, flags.junit]) {
+      if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
+    }
+    const space = [a, ...others].some(isEndpoint) ? ("raw" as const) : undefined;
+    const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags };
+    if (others.length === 0) return recordAlone(a, options, flags);
+    const limit = flags.bisect ? flags.mae : undefined;
+    const results: ParityResult[] = [];
+    for (const b of others) {
+      results.push(await compareSides({ ...options, a, b, bisect: limit }));
+    }
+    save(mergeOutputs(results), flags);
+    const judged = results.map((result) => ({ result, document: judge(result, flags) }));
+    writeReports(judged, startedAt, flags);
+    const documents = judged.map(({ document }) => document);
+    const [first, ...more] = documents as [ParityComparison, ...ParityComparison[]];
+    const failures = documents.flatMap(({ checks }) => checks.flatMap((one) => one.failures));
     return {
-      json: { pass, gate: { mae: flags.mae }, ...parityDocument(result) },
-      text: render(result, flags.mae, isNear),
-      ...(pass ? {} : { failure: reasons.join("; ") }),
+      json: {
+        ...first,
+        pass: failures.length === 0,
+        ...(more.length === 0 ? {} : { comparisons: documents }),
+      },
+      text: results.map((result) => renderComparison(result, flags)).join("\n\n"),
+      ...(failures.length === 0
+        ? {}
+        : { failure: failures.join("; "), annotations: annotationsOf(documents) }),
     };
   },
 });
 
-function render(result: ParityResult, gate: number, isNear: boolean): string {
-  const { sides, samples, comparison } = result;
-  const [a, b] = sides;
-  const { worst } = comparison;
-  const perOutput = comparison.perOutput.map(({ name, mae, max }) => [
-    name,
-    figure(mae),
-    figure(max),
-  ]);
-  return [
-    `a  ${a.label} (${describeSide(a)})`,
-    `b  ${b.label} (${describeSide(b)})`,
-    `on ${samples.rows} observations (${samples.label})`,
-    ...emulatedFiles(result).flatMap(describeFile),
-    "",
-    table(["output", "MAE", "max"], perOutput, ["MAE", "max"]),
-    "",
-    `cosine ${comparison.cosine.toFixed(7)}; worst is sample ${worst.sample}, ${worst.output}: ` +
-      `${figure(worst.error)}`,
-    `would pass at --mae ${figureAbove(comparison.mae)}; largest single error ${figure(comparison.max)}`,
-    `MAE ${figure(comparison.mae)} against ${figure(gate)}: ${passed(isNear)}`,
-  ].join("\n");
+function annotationsOf(documents: readonly ParityComparison[]): Annotation[] {
+  return documents.flatMap(({ sides, checks }) => {
+    const title = `parity of ${sides.a} and ${sides.b}`;
+    return checks.flatMap(({ failures }) => failures.map((message) => ({ title, message })));
+  });
 }
 
-/** On what a side's figures rest; of a service that is its own word, and so is the model. */
-function describeSide({ evidence, service }: Side): string {
-  if (service === undefined) return describeEvidence(evidence);
-  const { program, version, backend, model } = service;
-  const digest = model.sha256.slice(0, 12);
-  return (
-    `by its own word ${describeEvidence(evidence)}: ${program} ${version}, ` +
-    `${backend} on ${model.file} ${digest}…`
+interface Saving {
+  readonly saveInputs?: string | undefined;
+  readonly saveOutputs?: string | undefined;
+}
+
+/** One side alone, whose outputs are for a comparison elsewhere. */
+async function recordAlone(
+  a: string,
+  options: SampleOptions,
+  saving: Saving & Reporting & { readonly bisect: boolean },
+) {
+  if (saving.saveOutputs === undefined) {
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot compare ${quote(a)} with nothing: name another side, ` +
+        "or --save-outputs outputs.npz to compare it elsewhere",
+    );
+  }
+  if ((saving.report ?? saving.junit) !== undefined || saving.bisect) {
+    throw new Lite3Error(
+      "USAGE",
+      "--report, --junit and --bisect are for a comparison, name another side",
+    );
+  }
+  const outputs = await runSide(a, options);
+  save(outputs, saving);
+  const { samples, space } = outputs;
+  const [{ label = a, evidence = "cpu" } = {}] = outputs.sides;
+  return {
+    json: { saved: saving.saveOutputs, label, evidence, space, samples: samples.rows },
+    text:
+      `${saving.saveOutputs}: actions of ${label} on ${samples.rows} observations ` +
+      `(${samples.label}), nothing compared`,
+  };
+}
+
+/** The outputs of all sides; the first is in every comparison. */
+function mergeOutputs(results: readonly ParityResult[]): SavedOutputs {
+  const [first] = results as [ParityResult];
+  const sides = results.flatMap(({ sides, actions }, i) =>
+    sides
+      .map(({ label, evidence }, k) => ({ label, evidence, actions: actions[k] as Float32Array }))
+      .slice(i === 0 ? 0 : 1),
   );
+  return { space: first.space, samples: first.samples, sides };
 }
 
-/** What of a .rknn was run as it is in the file, and whether its weights are the model's. */
-function describeFile(emulated: EmulatedFile): string[] {
-  const { file, model, weights, fromFile, assumed, platforms, contradictions, record } = emulated;
-  const isProven = weights.unproven.length === 0 || record.stands;
-  const parameters = weights.layers.reduce((sum, { elements }) => sum + elements, 0);
-  return [
-    "",
-    `from ${file}, for ${platforms.join(", ")}: ${fromFile.join("; ")}`,
-    `assumed: ${assumed.join("; ")}`,
-    `its ${parameters} weights and biases are those of ${model}: ${passed(weights.holds)}`,
-    `its operators are those of ${model}: ${passed(contradictions.length === 0)}`,
-    ...(weights.unproven.length === 0
-      ? []
-      : [
-          `not compared: ${weights.unproven.join(", ")}: ${isProven ? "the toolkit's simulator passed this file, by its record" : "not proven"}`,
-        ]),
-  ];
+function save(outputs: SavedOutputs, { saveInputs, saveOutputs }: Saving): void {
+  if (saveInputs !== undefined) writeFileAtomic(saveInputs, encodeInputs(outputs.samples));
+  if (saveOutputs !== undefined) writeFileAtomic(saveOutputs, encodeOutputs(outputs));
 }

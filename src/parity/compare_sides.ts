@@ -3,7 +3,6 @@
  */
 
 import { Lite3Error, quote } from "../base/errors.ts";
-import { plural } from "../base/text.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
 import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
@@ -14,15 +13,18 @@ import {
   readObservations,
   type Observations,
 } from "../dataset/observations.ts";
+import type { Bisection } from "../report/parity_document.ts";
+import { bisect } from "./bisect.ts";
+import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
 import {
   isCalibrated,
   isRknnSide,
   isToolkit,
-  type EmulatedFile,
   modelPath,
   openEndpointSide,
   openFileSide,
   openNpuSide,
+  openSavedSide,
   type Side,
   type SideOptions,
   takesModel,
@@ -31,9 +33,15 @@ import {
 /** Observations that are generated where nothing else is said. */
 export const SAMPLES = 1024;
 
-export interface ParityOptions {
+export interface ParityOptions extends SampleOptions {
   readonly a: string;
   readonly b: string;
+  /** Find the layer from which the MAE is above this; both sides must be graphs. */
+  readonly bisect?: number | undefined;
+}
+
+/** What a side runs on, and with. */
+export interface SampleOptions {
   readonly model?: string | undefined;
   readonly dataset?: string | undefined;
   readonly obsStats?: string | undefined;
@@ -42,60 +50,105 @@ export interface ParityOptions {
   /** How many to generate; 1024 if absent. Not with `dataset`. */
   readonly samples?: number | undefined;
   readonly seed: number;
+  /** Of the observations; where it is not said, what the sides need. */
+  readonly space?: Space | undefined;
   readonly timeoutMs: number;
   readonly npu?: NpuOptions;
 }
 
 export interface ParityResult {
   readonly sides: readonly [Side, Side];
+  readonly space: Space;
   readonly samples: Observations;
+  /** Of each side, shape [rows, actionSize]. */
+  readonly actions: readonly [Float32Array, Float32Array];
   readonly comparison: Comparison;
+  readonly bisection?: Bisection;
 }
 
 /** Runs both sides on the same observations. Throws when a side cannot answer. */
 export async function compareSides(options: ParityOptions): Promise<ParityResult> {
-  const { a, b, dataset, obsStats, calibration } = options;
-  checkUsed(options);
-  const sets = [dataset, obsStats, calibration];
-  const isRaw = [a, b].some(isEndpoint) || sets.some((path) => path !== undefined);
-  const sideOptions: SideOptions = {
-    model: options.model,
-    obsStats,
-    calibration,
-    space: isRaw ? "raw" : "network",
-    timeoutMs: options.timeoutMs,
-    npu: options.npu ?? {},
-  };
-  const open = (spec: string, other: string, sizes?: Side): Promise<Side> | Side => {
-    if (isEndpoint(spec)) return openEndpointSide(spec, sizes ?? {}, sideOptions);
-    if (isRknnSide(spec) && !isToolkit(spec) && hasNpuLibrary(sideOptions.npu)) {
-      return openNpuSide(spec, other, sideOptions);
-    }
-    return openFileSide(spec, modelPath(spec, other, options.model), sideOptions);
-  };
+  const { a, b } = options;
+  checkUsed(options, [a, b]);
+  const saved = await Promise.all([a, b].filter(isSaved).map(readSavedSide));
+  const sideOptions = describeSides(options, [a, b], saved[0]?.space);
   const [first, second] = isEndpoint(a) ? [b, a] : [a, b];
-  using one = await open(first, second);
-  using two = await open(second, first, one);
+  using one = await openSide(first, second, sideOptions);
+  using two = await openSide(second, first, sideOptions, one);
   checkSameSizes(one, two);
-  if (one.label === two.label) {
+  if (one.label === two.label && saved.length === 0) {
     throw new Lite3Error(
       "USAGE",
       `Cannot compare ${one.label} with itself: that could not fail, name another side`,
     );
   }
-  const samples = await chooseSamples(options, one.observationSize);
-  const answers = [
-    await one.run(samples.data, samples.rows),
-    await two.run(samples.data, samples.rows),
+  const samples = saved[0]?.samples ?? (await chooseSamples(options, one.observationSize));
+  const sides = first === a ? ([one, two] as const) : ([two, one] as const);
+  const actions = [
+    await sides[0].run(samples.data, samples.rows),
+    await sides[1].run(samples.data, samples.rows),
   ] as const;
-  const names = outputNames(one.actionSize);
-  const comparison = compareActions(answers[0], answers[1], names);
-  return { sides: first === a ? [one, two] : [two, one], samples, comparison };
+  const comparison = compareActions(actions[0], actions[1], outputNames(one.actionSize));
+  const result = { sides, space: sideOptions.space, samples, actions, comparison };
+  if (options.bisect === undefined) return result;
+  return { ...result, bisection: await bisect(sides, samples, options.bisect) };
+}
+
+/** Runs one side alone, for outputs that are compared later. */
+export async function runSide(a: string, options: SampleOptions): Promise<SavedOutputs> {
+  checkUsed(options, [a]);
+  const sideOptions = describeSides(options, [a], undefined);
+  using side = await openSide(a, a, sideOptions);
+  const samples = await chooseSamples(options, side.observationSize);
+  const { label, evidence } = side;
+  const actions = await side.run(samples.data, samples.rows);
+  return { space: sideOptions.space, samples, sides: [{ label, evidence, actions }] };
+}
+
+function describeSides(
+  options: SampleOptions,
+  specs: readonly string[],
+  space: Space | undefined,
+): SideOptions {
+  const { dataset, obsStats, calibration, model, timeoutMs, npu = {} } = options;
+  const sets = [dataset, obsStats, calibration];
+  const isRaw = specs.some(isEndpoint) || sets.some((path) => path !== undefined);
+  return {
+    model,
+    obsStats,
+    calibration,
+    space: space ?? options.space ?? (isRaw ? "raw" : "network"),
+    timeoutMs,
+    npu,
+  };
+}
+
+async function openSide(
+  spec: string,
+  other: string,
+  options: SideOptions,
+  sizes?: Side,
+): Promise<Side> {
+  if (isEndpoint(spec)) return openEndpointSide(spec, sizes ?? {}, options);
+  if (isSaved(spec)) return openSavedSide(spec, options);
+  if (isRknnSide(spec) && !isToolkit(spec) && hasNpuLibrary(options.npu)) {
+    return openNpuSide(spec, other, options);
+  }
+  return openFileSide(spec, modelPath(spec, other, options.model), options);
 }
 
 /** A flag that means nothing here is refused rather than ignored. */
-function checkUsed({ a, b, model, dataset, samples, calibration }: ParityOptions): void {
-  if (calibration !== undefined && !isCalibrated(a) && !isCalibrated(b)) {
+function checkUsed(
+  { model, dataset, samples, calibration }: SampleOptions,
+  specs: readonly string[],
+): void {
+  if (specs.some(isSaved) && (dataset ?? samples) !== undefined) {
+    throw new Lite3Error(
+      "USAGE",
+      "--dataset and --samples are for sides that run, saved outputs bring their observations",
+    );
+  }
+  if (calibration !== undefined && !specs.some(isCalibrated)) {
     throw new Lite3Error(
       "USAGE",
       "--calibration is for the backend emulated:w8a8, none is compared",
@@ -107,15 +160,16 @@ function checkUsed({ a, b, model, dataset, samples, calibration }: ParityOptions
       "--samples is for generated observations, --dataset brings its own",
     );
   }
-  if (model !== undefined && !takesModel(a, b)) {
+  if (model !== undefined && !takesModel(specs)) {
     throw new Lite3Error(
       "USAGE",
-      `--model ${quote(model)} is for sides that are only a backend, ${quote(a)} and ${quote(b)} are not`,
+      `--model ${quote(model)} is for sides that are only a backend, ` +
+        `${specs.map(quote).join(" and ")} ${specs.length === 1 ? "is" : "are"} not`,
     );
   }
 }
 
-async function chooseSamples(options: ParityOptions, width: number): Promise<Observations> {
+async function chooseSamples(options: SampleOptions, width: number): Promise<Observations> {
   if (options.dataset !== undefined) return readObservations(options.dataset, width);
   const { obsStats } = options;
   const stats = obsStats === undefined ? undefined : await readObservationStats(obsStats);
@@ -129,68 +183,4 @@ function checkSameSizes(a: Side, b: Side): void {
     `${a.label} is ${a.observationSize} → ${a.actionSize}, ` +
       `${b.label} is ${b.observationSize} → ${b.actionSize}: they are not the same policy`,
   );
-}
-
-/** The files that were emulated, and what of their weights is not the model's. */
-export function emulatedFiles({ sides }: ParityResult): readonly EmulatedFile[] {
-  return sides.flatMap(({ emulatedFile }) => emulatedFile ?? []);
-}
-
-/** What fails of a file's weights, in one line; nothing if they are the model's. */
-export function weightFailure({ file, model, weights }: EmulatedFile): string | undefined {
-  if (weights.holds) return undefined;
-  const wrong = weights.layers.filter(({ differing }) => differing > 0);
-  const [worst] = wrong;
-  if (worst === undefined) return `${file} has no weights that can be read`;
-  const { layer, parameter, differing, elements, first } = worst;
-  const where =
-    first === undefined
-      ? "has no known place in it"
-      : `[${first.index.join(", ")}] is ${first.file}, ${model} has ${first.model}`;
-  const more = wrong.length > 1 ? `; ${plural(wrong.length - 1, "more parameter")} differ` : "";
-  return (
-    `${file} does not have the weights of the model: ${layer}.${parameter} ${where} ` +
-    `(${differing} of ${elements} differ${more})`
-  );
-}
-
-/** Everything that keeps a file from being proven to be the policy; one sentence each. */
-export function fileFailures(emulated: EmulatedFile, target: string): string[] {
-  const { file, platforms, contradictions, record, weights } = emulated;
-  const cells = weights.unproven.join(", ");
-  return [
-    ...(platforms.includes(target)
-      ? []
-      : [
-          `${file} is for ${platforms.join(", ")}, need ${target}: convert it again, ` +
-            `or --target ${platforms[0]}`,
-        ]),
-    ...record.failures,
-    ...contradictions.map((one) => `${file} is not ${emulated.model}: ${one}`),
-    weightFailure(emulated) ?? [],
-    ...(cells === "" || record.stands
-      ? []
-      : [
-          `${file} is not proven: the weights of ${cells} cannot be compared, and no record ` +
-            "beside it says that the simulator passed it; convert the model again",
-        ]),
-  ].flat();
-}
-
-/** What `--json` says of a comparison, errors per sample left out. */
-export function parityDocument(result: ParityResult) {
-  const { samples, comparison } = result;
-  const [a, b] = result.sides;
-  const files = emulatedFiles(result);
-  const { errors: _errors, samples: count, ...statistics } = comparison;
-  return {
-    ...statistics,
-    samples: count,
-    dataset: samples.label,
-    requiredTolerance: { mae: comparison.mae, max: comparison.max },
-    sides: { a: a.label, b: b.label },
-    evidence: { a: a.evidence, b: b.evidence },
-    ...(a.service || b.service ? { services: { a: a.service, b: b.service } } : {}),
-    ...(files.length === 0 ? {} : { files }),
-  };
 }

@@ -3,7 +3,7 @@
  */
 
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
@@ -35,6 +35,37 @@ async function changedModel(): Promise<string> {
   writeFileSync(path, encodeOnnx(model));
   return path;
 }
+
+describe("parity onnx rknn", () => {
+  test("takes the project's files, and says on what the figures rest", async () => {
+    const project = join(directory, "project");
+    const env = { XDG_CACHE_HOME: join(directory, "cache") };
+    mkdirSync(join(project, "build"), { recursive: true });
+    const words = ["parity", "onnx", "rknn"];
+    copyFileSync(onnx, join(project, "build", "policy.onnx"));
+    expect(await run(words, { cwd: project, env })).toEqual(
+      failed(
+        2,
+        'Cannot run backend "rknn": none of build/policy.rknn, policy.rknn, ' +
+          "/opt/models/current/policy.rknn is here; make one with lite3rl convert, or name the file",
+      ),
+    );
+    copyFileSync(rknn, join(project, "build", "policy.rknn"));
+    expect(await runJson(words, { cwd: project, env })).toMatchObject({
+      status: 0,
+      json: {
+        pass: true,
+        sides: { a: "onnx (build/policy.onnx)", b: "build/policy.rknn (emulated)" },
+        evidence: { a: "cpu", b: "emulation" },
+      },
+    });
+    expect(await runJson([...words, "--require", "npu"], { cwd: project, env })).toMatchObject({
+      status: 1,
+      json: { pass: false },
+      stderr: "failed: the evidence is cpu and emulation, --require npu needs more\n",
+    });
+  });
+});
 
 describe("parity of a .rknn", () => {
   test("passes by its weights and its actions, and says what is from the file", async () => {

@@ -14,16 +14,19 @@ import type { EmulationRecipe } from "../runtime/emulated.ts";
 import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
 import { type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import { readObservations } from "../dataset/observations.ts";
+import type { OnnxModel } from "../formats/onnx.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
 import { readRknnLayers } from "../runtime/rknn_layers.ts";
 import { compareOperators } from "../runtime/rknn_operators.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
+import { PROJECT_MODELS } from "./project_files.ts";
 import { fitRecord, type RecordFit } from "./record.ts";
 import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
+import { isSaved, readSavedSide, type Space } from "./saved_outputs.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
 import type { About } from "../wire/protocol.ts";
 
@@ -51,8 +54,7 @@ const BACKENDS = {
   "emulated:w8a8": "w8a8",
 } as const;
 
-/** Where a model is looked for when only backends are named. */
-const PROJECT_MODELS = ["build/policy.onnx", "policy.onnx"];
+const NAMES = [...Object.keys(BACKENDS), "rknn"];
 
 export interface Side {
   readonly label: string;
@@ -62,6 +64,8 @@ export interface Side {
   readonly emulatedFile?: EmulatedFile;
   /** What a service says of itself, its evidence included. */
   readonly service?: About;
+  /** The graph that is run and its input for these observations, where inner values can be had. */
+  readonly inner?: { readonly graph: OnnxModel; input(observations: Float32Array): Float32Array };
   /** `raw` shape [rows, observationSize] → actions [rows, actionSize]. */
   run(observations: Float32Array, rows: number): Promise<Float32Array>;
   [Symbol.dispose](): void;
@@ -74,7 +78,7 @@ export interface SideOptions {
   /** Observations as the robot has them, for a side that is int8. */
   readonly calibration: string | undefined;
   /** Are the observations as the robot has them, or already behind the normalizer? */
-  readonly space: "raw" | "network";
+  readonly space: Space;
   readonly timeoutMs: number;
   /** For a side that is a .rknn, where the NPU's library is. */
   readonly npu: NpuOptions;
@@ -105,15 +109,17 @@ const RKNN_NAME = /\.rknn(?:\.rejected)?$/i;
 
 export const isRknnSide = (spec: string): boolean => RKNN_NAME.test(spec);
 
-/** Does a side need a model that neither of them names? */
-export function needsModel(a: string, b: string): boolean {
-  const isNamed = [a, b].some((one) => !isBackendName(one) && !isEndpoint(one) && !isRknnSide(one));
-  return takesModel(a, b) && !isNamed;
+/** Does a side need a model that none of them names? */
+export function needsModel(specs: readonly string[]): boolean {
+  const isNamed = specs.some(
+    (one) => ![isBackendName, isEndpoint, isRknnSide, isSaved].some((is) => is(one)),
+  );
+  return takesModel(specs) && !isNamed;
 }
 
 /** Does a side run a model that it does not name itself? */
-export function takesModel(a: string, b: string): boolean {
-  return [a, b].some((one) => isBackendName(one) || isRknnSide(one));
+export function takesModel(specs: readonly string[]): boolean {
+  return specs.some((one) => one === "rknn" || isBackendName(one) || isRknnSide(one));
 }
 
 /** The ONNX file that a side runs, or that its .rknn was made from; endpoints have none. */
@@ -139,7 +145,7 @@ export function modelPath(side: string, otherSide: string, model: string | undef
 
 /** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
 function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
-  const isModel = ![isBackendName, isEndpoint, isRknnSide].some((isOther) => isOther(other));
+  const isModel = ![isBackendName, isEndpoint, isRknnSide, isSaved].some((is) => is(other));
   const beside = [spec, other]
     .filter(isRknnSide)
     .map((path) => path.replace(RKNN_NAME, ".onnx"))
@@ -154,11 +160,11 @@ export async function openFileSide(
   options: SideOptions,
 ): Promise<Side> {
   if (!existsSync(path) && !/[./]/.test(path)) {
-    const near = closest(path, Object.keys(BACKENDS));
+    const near = closest(path, NAMES);
     throw new Lite3Error(
       "USAGE",
       `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx or .rknn ` +
-        `file, unix:PATH, tcp:HOST:PORT, or one of ${Object.keys(BACKENDS).join(", ")} ` +
+        `file, unix:PATH, tcp:HOST:PORT, or one of ${NAMES.join(", ")} ` +
         `(the nearest is ${near})`,
     );
   }
@@ -239,14 +245,20 @@ async function openRknnSide(path: string, file: ModelFile, options: SideOptions)
 }
 
 function sideOf(label: string, backend: Backend, normalizer: Normalizer | undefined): Side {
+  const { graph } = backend;
+  const inputOf = (observations: Float32Array): Float32Array => {
+    const input = Float32Array.from(observations);
+    normalizer?.apply(input);
+    return input;
+  };
   return {
+    ...(graph === undefined ? {} : { inner: { graph, input: inputOf } }),
     label,
     evidence: backend.arithmetic,
     observationSize: backend.observationSize,
     actionSize: backend.actionSize,
     async run(observations, rows) {
-      const input = Float32Array.from(observations);
-      normalizer?.apply(input);
+      const input = inputOf(observations);
       const { update, finish } = progress("parity", rows);
       return runRows(backend, input, rows, { onRows: update }).finally(finish);
     },
@@ -294,4 +306,29 @@ export function openEndpointSide(
   const backend = openRemote(parseEndpoint(spec), { ...sizes, timeoutMs, oneModel: true });
   const side = sideOf(spec, backend, undefined);
   return backend.about === undefined ? side : { ...side, service: backend.about };
+}
+
+/** What a side answered elsewhere; only for the very observations that it was given there. */
+export async function openSavedSide(spec: string, { space }: SideOptions): Promise<Side> {
+  const saved = await readSavedSide(spec);
+  const { rows, data } = saved.samples;
+  return {
+    label: `${saved.label} (${spec})`,
+    evidence: saved.evidence,
+    observationSize: data.length / rows,
+    actionSize: saved.actions.length / rows,
+    run(observations) {
+      const bits = (values: Float32Array): Buffer =>
+        Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+      if (space === saved.space && bits(observations).equals(bits(data))) {
+        return Promise.resolve(saved.actions);
+      }
+      throw new Lite3Error(
+        "CHECK_FAILED",
+        `${spec} answers other observations than the other side: save both sides' outputs for ` +
+          "the same inputs, by --save-inputs and --dataset",
+      );
+    },
+    [Symbol.dispose]: () => {},
+  };
 }

@@ -1,9 +1,6 @@
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { present } from "../base/assert.ts";
-import { warn } from "../base/log.ts";
+import { bareMarkup, chromium, openInBrowser, rootOf, textOf } from "./browser_fixture.ts";
 import { type DemoReport, renderDemoPage } from "./demo_page.ts";
 
 const HOSTILE = `</script></title><img src=x onerror="document.title='owned'"><!--<script>'`;
@@ -91,18 +88,6 @@ function embedded(page: string): unknown {
   return JSON.parse(present(json, "embedded report"));
 }
 
-/** The markup without what is inside scripts and styles. */
-function bareMarkup(page: string): string {
-  return page.replace(/(<(script|style)\b[^>]*>).*?<\/\2>/gs, "$1");
-}
-
-/** Visible text with white space as a browser shows it. */
-function textOf(page: string): string {
-  return bareMarkup(page)
-    .replace(/<[^>]*>/g, " ")
-    .replace(/\s+/g, " ");
-}
-
 function evidenceText(b: string): string {
   const parity = { ...REPORT.parity, evidence: { a: "cpu", b } };
   return textOf(renderDemoPage({ ...REPORT, parity }));
@@ -168,39 +153,6 @@ test("renderDemoPage() says when there is no error to plot because all are 0", (
   expect(text).toContain("every error is exactly 0");
   expect(text).toContain("3 errors, logarithmic axis, 3 exactly 0, not shown.");
 });
-
-const chromium = Bun.which("chromium");
-if (!chromium) warn("skipping the demo page in a browser: chromium is not on PATH");
-
-/** The document as the browser has it after its scripts. */
-async function openInBrowser(page: string): Promise<string> {
-  const directory = mkdtempSync(join(tmpdir(), "lite3rl-report-"));
-  try {
-    await Bun.write(join(directory, "page.html"), page);
-    const flags =
-      "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run " +
-      "--disable-background-networking --disable-component-update --disable-sync " +
-      "--virtual-time-budget=5000 --dump-dom";
-    const browser = Bun.spawn(
-      [
-        present(chromium),
-        ...flags.split(" "),
-        `--user-data-dir=${join(directory, "profile")}`,
-        `file://${join(directory, "page.html")}`,
-      ],
-      { stdout: "pipe", stderr: "ignore" },
-    );
-    const dom = await browser.stdout.text();
-    await browser.exited;
-    return dom;
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
-
-function rootOf(dom: string): string {
-  return present(/<html[^>]*>/.exec(dom)?.[0], "root element");
-}
 
 test.skipIf(!chromium)(
   "the page draws all plots in a browser",

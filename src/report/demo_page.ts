@@ -8,6 +8,7 @@ import { errorFigure, latencyFigure, walkFigures } from "./demo_figures.ts";
 import { renderFigure } from "./figure.ts";
 import { formatCount, formatDuration, formatFixed, formatSignificant } from "./format_number.ts";
 import { html, type Html } from "./html.ts";
+import { mark, readableTime, tile } from "./page_parts.ts";
 import { renderPage } from "./page.ts";
 
 export interface DemoReport {
@@ -176,14 +177,6 @@ function keyFigures({ walk, stand, latencyUs, parity }: DemoReport): Html {
   </dl>`;
 }
 
-function tile(name: string, value: string, detail: string): Html {
-  return html`<div>
-    <dt>${name}</dt>
-    <dd>${value}</dd>
-    <dd>${detail}</dd>
-  </div>`;
-}
-
 function stageTable(stages: readonly DemoStage[]): Html {
   if (stages.length === 0) return html`<p class="no-data">no data</p>`;
   const row = (stage: DemoStage) =>
@@ -285,14 +278,4 @@ function footer({ version, walk }: DemoReport): Html {
       <code>&lt;script id="report"&gt;</code> as JSON. Plots by uPlot 1.6.32 (MIT).
     </p>
   </footer>`;
-}
-
-/** Passed or failed by sign and word, not by colour alone. */
-function mark(ok: boolean, text: string, kind: string, label = text): Html {
-  return html`<span class="${kind} ${ok ? "good" : "bad"}" aria-label="${label}">${text}</span>`;
-}
-
-/** `2026-09-01T12:33:05.120Z` → `2026-09-01 12:33 UTC`; anything else as it came. */
-function readableTime(iso: string): string {
-  return iso.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[:.\d]*Z$/, "$1 $2 UTC");
 }

@@ -61,7 +61,18 @@ export interface Marker {
   readonly color: FigureColor;
 }
 
-export type FigureData = LineFigure | LaneFigure | HistogramFigure;
+/** Points over a zero line; figures side by side may share `bound`, the end of the y axis. */
+export interface ScatterFigure {
+  readonly kind: "scatter";
+  /** Ascending. */
+  readonly x: readonly number[];
+  readonly y: readonly number[];
+  readonly bound: number;
+  /** x and y of points that stand out, drawn over the others. */
+  readonly marked: readonly [readonly number[], readonly number[]];
+}
+
+export type FigureData = LineFigure | LaneFigure | HistogramFigure | ScatterFigure;
 
 export interface Figure {
   /** Unique within the page; the id of its element. */
@@ -138,6 +149,19 @@ export function histogramFigure(
     unit,
     markers: markers.filter(({ at }) => at > 0 && Number.isFinite(at)),
   };
+}
+
+/** `ScatterFigure` of points [x, y], or null without any, or where `bound` leaves no height. */
+export function scatterFigure(
+  points: readonly (readonly [number, number])[],
+  marked: readonly (readonly [number, number])[],
+  bound: number,
+): ScatterFigure | null {
+  if (points.length === 0 || !(bound > 0)) return null;
+  const axes = (of: typeof points) =>
+    [of.map(([x]) => round(x)), of.map(([, y]) => round(y))] as const;
+  const [x, y] = axes(points.toSorted(([one], [other]) => one - other));
+  return { kind: "scatter", x, y, bound: round(bound), marked: axes(marked) };
 }
 
 /** Says how many values a histogram shows, and which it cannot. */

@@ -61,7 +61,12 @@ function sizeOf(host) {
 
 function draw(figure) {
   const host = document.getElementById(figure.id);
-  const kinds = { lines: lineOptions, lanes: laneOptions, histogram: histogramOptions };
+  const kinds = {
+    lines: lineOptions,
+    lanes: laneOptions,
+    histogram: histogramOptions,
+    scatter: scatterOptions,
+  };
   const { data, paint, ...options } = kinds[figure.kind](figure);
   const clearLegend = () => {
     const cells = document.querySelectorAll(`#${figure.id}-legend .u-value`);
@@ -72,7 +77,7 @@ function draw(figure) {
     draw: [(plot) => paint && clipped(plot, paint), (plot) => countDrawn(figure.id, plot)],
   };
   return new uPlot(
-    { ...sizeOf(host), ...options, legend: legendOf(figure, host), hooks },
+    { ...sizeOf(host), legend: legendOf(figure, host), ...options, hooks },
     data,
     host,
   );
@@ -228,6 +233,41 @@ function paintBars(plot, edges, counts) {
     const height = Math.max(floor - plot.valToPos(count, "y", true), 2 * devicePixelRatio);
     plot.ctx.fillRect(left, floor - height, Math.max(width - devicePixelRatio, 1), height);
   });
+}
+
+/** Small translucent points, so that a crowd is darker; those that stand out are larger. */
+function scatterOptions({ x, y, bound, marked }) {
+  const values = (_, splits) => splits.map((value) => short(value));
+  return {
+    data: [x, y],
+    legend: { show: false },
+    series: [{}, { paths: () => null, points: { show: false } }],
+    scales: {
+      x: { time: false, range: (_, low, high) => span(low, high, 1e-6, -Infinity) },
+      y: { range: [-1.08 * bound, 1.08 * bound] },
+    },
+    axes: [
+      { ...axis(), values, space: 48 },
+      { ...valueAxis(), values },
+    ],
+    cursor: { show: false },
+    padding: [4, 12, 0, 0],
+    paint: (plot) => {
+      paintPoints(plot, "blue", 0.45, 3, [x, y]);
+      paintPoints(plot, "orange", 1, 5, marked);
+    },
+  };
+}
+
+function paintPoints(plot, name, alpha, sizePx, [x, y]) {
+  const size = sizePx * devicePixelRatio;
+  plot.ctx.fillStyle = color(name)();
+  plot.ctx.globalAlpha = alpha;
+  x.forEach((at, i) => {
+    const [left, top] = [plot.valToPos(at, "x", true), plot.valToPos(y[i], "y", true)];
+    plot.ctx.fillRect(left - size / 2, top - size / 2, size, size);
+  });
+  plot.ctx.globalAlpha = 1;
 }
 
 /** A vertical line with its name in a row of its own above the bars, so that none overlap. */

@@ -26,7 +26,7 @@ const RATIO_MIN = 1.01;
  * Bins of equal ratio over the positive values; every value is counted exactly once, in `counts`,
  * `zeros` or `rejected`. Without positive values there are no bins.
  */
-export function logHistogram(values: readonly number[], binsMax = 48): Histogram {
+export function logHistogram(values: Iterable<number>, binsMax = 48): Histogram {
   let [zeros, rejected] = [0, 0];
   let [least, most] = [Number.POSITIVE_INFINITY, 0];
   const positive: number[] = [];

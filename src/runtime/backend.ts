@@ -2,6 +2,8 @@
  * What runs a model. Every backend passes the cases of `backend_suite.ts`.
  */
 
+import type { OnnxModel } from "../formats/onnx.ts";
+
 /** On what the figures of a backend rest; printed wherever one of them is. */
 export const ARITHMETICS = [
   "npu",
@@ -38,6 +40,8 @@ export interface Backend extends Disposable {
   readonly outputs: readonly TensorSpec[];
   readonly observationSize: number;
   readonly actionSize: number;
+  /** What ONNX Runtime runs, where that is it: its inner values can be asked for. */
+  readonly graph?: OnnxModel;
   createState(): PolicyState;
   /**
    * Runs `rows` observations. Shapes: `observation` [rows, observationSize], `action`

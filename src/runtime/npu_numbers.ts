@@ -89,6 +89,15 @@ export function inNumbers(model: OnnxModel, numbers: NpuNumbers): OnnxModel {
   return numbers.int8.size === 0 ? rewritten : raiseOpset(rewritten, OPSET_WITH_CHANNELS);
 }
 
+/**
+ * Under which name a value of the model that was rewritten is in the rewritten one, as it is kept;
+ * nothing for what lies inside of a layer and is not kept.
+ */
+export function keptName({ graph }: OnnxModel, value: string): string | undefined {
+  const given = new Set((graph.node ?? []).flatMap(({ output = [] }) => output));
+  return [value, `${value}/int8`, `${value}/fp16`].find((name) => given.has(name));
+}
+
 const weightsOf = (nodes: readonly OnnxNode[] = [], output: string): (string | undefined)[] =>
   nodes.find((node) => node.output?.[0] === output)?.input?.slice(1) ?? [];
 

@@ -42,6 +42,7 @@ export async function openOnnx(
     outputs: Object.freeze([shape.output]),
     observationSize,
     actionSize,
+    graph: model,
     createState: () => ({ tensors: shape.state.map((spec) => new Float32Array(count(spec))) }),
     async infer(observation, action, state, rows) {
       assert(open, "the backend is closed");

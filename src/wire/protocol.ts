@@ -222,7 +222,7 @@ export function answerFault(
 
 const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 
-const aboutSchema = v.object({
+export const aboutSchema = v.object({
   program: v.string(),
   version: v.string(),
   protocols: v.array(v.pipe(v.number(), v.integer())),

@@ -1,0 +1,41 @@
+/**
+ * The verdict on one comparison: everything that is checked, by name, and why it fails.
+ */
+
+import { warn } from "../base/log.ts";
+import type { ParityCheck, ParityComparison } from "../report/parity_document.ts";
+import type { ParityResult } from "./compare_sides.ts";
+import { parityDocument } from "./document.ts";
+import { emulatedFiles, fileFailures } from "./file_proof.ts";
+import { evidenceFailure, type Gate, gateChecks, type Requirable } from "./gate.ts";
+
+export interface Demands extends Gate {
+  /** Platform that a .rknn must be for. */
+  readonly target: string;
+  readonly require?: Requirable | undefined;
+}
+
+/** The document of a comparison with its checks; what a record warns of is said. */
+export function judge(result: ParityResult, demands: Demands): ParityComparison {
+  const files = emulatedFiles(result);
+  for (const { record } of files) record.warnings.forEach(warn);
+  const { mae, max, quantile, require: required, target } = demands;
+  const evidence = result.sides.map((side) => side.evidence);
+  const checks = [
+    ...files.map((file) => check(`${file.file} is the model`, fileFailures(file, target))),
+    ...gateChecks(result.comparison, demands),
+    ...(required === undefined
+      ? []
+      : [check(`evidence of ${required}`, [evidenceFailure(evidence, required) ?? []].flat())]),
+  ];
+  const gate = {
+    mae,
+    ...(max === undefined ? {} : { max }),
+    ...(quantile === undefined ? {} : { quantile }),
+  };
+  return { pass: checks.every(({ pass }) => pass), checks, gate, ...parityDocument(result) };
+}
+
+function check(name: string, failures: readonly string[]): ParityCheck {
+  return { name, pass: failures.length === 0, failures };
+}

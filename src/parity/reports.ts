@@ -1,0 +1,67 @@
+/**
+ * The files that a comparison leaves for others: a page for people, JUnit XML for a CI.
+ */
+
+import { version } from "../../package.json" with { type: "json" };
+import { present } from "../base/assert.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { LITE3_CONTRACT, observationSize } from "../policy/contract.ts";
+import { renderJunit } from "../report/junit.ts";
+import type { ParityComparison } from "../report/parity_document.ts";
+import { type ComparedPair, renderParityPage } from "../report/parity_page.ts";
+import type { ParityResult } from "./compare_sides.ts";
+import { describeSide } from "./render.ts";
+
+export interface Reporting {
+  readonly report?: string | undefined;
+  readonly junit?: string | undefined;
+}
+
+export interface Judged {
+  readonly result: ParityResult;
+  readonly document: ParityComparison;
+}
+
+/** Points of one output's panel: more would only be darker. */
+const POINTS = 400;
+
+/** Written whether or not the comparison passed. */
+export function writeReports(
+  judged: readonly Judged[],
+  startedAt: string,
+  { report, junit }: Reporting,
+): void {
+  if (junit !== undefined) {
+    writeFileAtomic(junit, renderJunit(judged.map(({ document }) => document)));
+  }
+  if (report !== undefined) {
+    const comparisons = judged.map(describePair);
+    writeFileAtomic(report, renderParityPage({ version, startedAt, comparisons }));
+  }
+}
+
+function describePair({ result, document }: Judged): ComparedPair {
+  const { sides, comparison } = result;
+  const [a, b] = sides;
+  const isLite3 = a.observationSize === observationSize(LITE3_CONTRACT);
+  return {
+    document,
+    values: { errors: comparison.errors, points: pointsOf(result) },
+    restsOn: { a: describeSide(a), b: describeSide(b) },
+    ...(isLite3 ? { terms: LITE3_CONTRACT.observation } : {}),
+  };
+}
+
+/** Per output: the action of a, and what b adds to it, at samples evenly over all. */
+function pointsOf({ sides, samples, actions }: ParityResult): [number, number][][] {
+  const [{ actionSize }] = sides;
+  const [a, b] = actions;
+  const step = Math.ceil(samples.rows / POINTS);
+  const shown = Array.from({ length: Math.ceil(samples.rows / step) }, (_, i) => i * step);
+  return Array.from({ length: actionSize }, (_, output) =>
+    shown.map((sample): [number, number] => {
+      const x = present(a[sample * actionSize + output]);
+      return [x, present(b[sample * actionSize + output]) - x];
+    }),
+  );
+}

@@ -1,0 +1,128 @@
+/**
+ * A comparison in three steps: inputs saved, outputs of each side saved where it runs, and the
+ * comparison later, on another machine, without any model. Both files are .npz, so that numpy
+ * reads them too: `obs` [rows, N], `actions_0` [rows, A] and so on, and `about`, JSON as bytes.
+ */
+
+import * as v from "valibot";
+import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
+import { memorySource, readFile } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
+import { readNpz, writeNpz } from "../formats/npz.ts";
+import type { Tensor } from "../formats/tensor.ts";
+import { ARITHMETICS, type Arithmetic } from "../runtime/backend.ts";
+import type { Observations } from "../dataset/observations.ts";
+
+/** Are observations as the robot has them, or behind the normalizer already? */
+export type Space = "raw" | "network";
+
+export interface SavedSide {
+  readonly label: string;
+  readonly evidence: Arithmetic;
+  readonly actions: Float32Array;
+}
+
+export interface SavedOutputs {
+  readonly space: Space;
+  readonly samples: Observations;
+  readonly sides: readonly SavedSide[];
+}
+
+const About = v.object({
+  space: v.picklist(["raw", "network"]),
+  dataset: v.string(),
+  sides: v.array(v.object({ label: v.string(), evidence: v.picklist(ARITHMETICS) })),
+});
+
+/** `outputs.npz`, or one side of it: `outputs.npz:1`. */
+const SAVED = /^(.+\.npz)(?::(\d+))?$/;
+
+export const isSaved = (spec: string): boolean => SAVED.test(spec);
+
+const matrix = (data: Float32Array, rows: number): Tensor => ({
+  dtype: "float32",
+  shape: [rows, data.length / rows],
+  data: Float32Array.from(data),
+});
+
+/** What `--dataset` reads again. */
+export function encodeInputs({ data, rows }: Observations): Uint8Array {
+  return writeNpz({ obs: matrix(data, rows) });
+}
+
+export function encodeOutputs({ space, samples, sides }: SavedOutputs): Uint8Array {
+  const about = JSON.stringify({
+    space,
+    dataset: samples.label,
+    sides: sides.map(({ label, evidence }) => ({ label, evidence })),
+  });
+  const data = new TextEncoder().encode(about);
+  return writeNpz({
+    obs: matrix(samples.data, samples.rows),
+    ...Object.fromEntries(
+      sides.map(({ actions }, i) => [`actions_${i}`, matrix(actions, samples.rows)]),
+    ),
+    about: { dtype: "uint8", shape: [data.length], data },
+  });
+}
+
+/** Reads one side of a file that `--save-outputs` wrote. */
+export async function readSavedSide(
+  spec: string,
+): Promise<SavedSide & Pick<SavedOutputs, "space" | "samples">> {
+  const [, path = spec, index] = SAVED.exec(spec) ?? [];
+  const { sides, ...rest } = await readOutputs(path);
+  if (index === undefined && sides.length > 1) {
+    const choices = sides.map(({ label }, i) => `${path}:${i} (${label})`);
+    throw new Lite3Error("USAGE", `Cannot take ${quote(path)}: it has ${choices.join(", ")}`);
+  }
+  const side = sides[Number(index ?? 0)];
+  if (side === undefined) {
+    throw new Lite3Error("USAGE", `Cannot take ${quote(spec)}: it has ${sides.length} sides`);
+  }
+  return { ...rest, ...side };
+}
+
+function readOutputs(path: string): Promise<SavedOutputs> {
+  const bytes = readFile(path, LIMITS.modelBytes);
+  return describeSource("Cannot read outputs", path, async () => {
+    const arrays = await readNpz(memorySource(bytes));
+    const about = arrays.get("about");
+    if (about === undefined) {
+      throw new FormatError('it has no array "about", need a file of parity --save-outputs');
+    }
+    const { space, dataset, sides } = parseAbout(about);
+    const samples = readMatrix(arrays, "obs");
+    return {
+      space,
+      samples: { label: dataset, ...samples },
+      sides: sides.map((side, i) => {
+        const { data: actions, rows } = readMatrix(arrays, `actions_${i}`);
+        if (rows === samples.rows) return { ...side, actions };
+        throw new FormatError(`actions_${i} has ${rows} rows, need ${samples.rows} as obs has`);
+      }),
+    };
+  });
+}
+
+function parseAbout({ data }: Tensor): v.InferOutput<typeof About> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(Uint8Array.from(data as Uint8Array)));
+  } catch {
+    throw new FormatError('its array "about" is not JSON');
+  }
+  const about = v.safeParse(About, value);
+  if (about.success) return about.output;
+  throw new FormatError(`its array "about" does not say what was run: ${about.issues[0].message}`);
+}
+
+function readMatrix(arrays: ReadonlyMap<string, Tensor>, name: string) {
+  const tensor = arrays.get(name);
+  const [rows = 0, columns = 0] = tensor?.shape ?? [];
+  const data = tensor?.data;
+  if (!(data instanceof Float32Array) || tensor?.shape.length !== 2 || rows * columns === 0) {
+    throw new FormatError(`its array ${quote(name)} is not float32 [rows, columns] with a row`);
+  }
+  return { rows, data };
+}

@@ -1,0 +1,134 @@
+/**
+ * What `parity --json` says, as a schema: the document that programs read and that the page and
+ * the JUnit file are made of. `parity.schema.json` is the same for programs in other languages,
+ * written by `bun run schema`.
+ */
+
+import * as v from "valibot";
+import { ARITHMETICS } from "../runtime/backend.ts";
+import { aboutSchema } from "../wire/protocol.ts";
+
+type DeepReadonly<T> = unknown extends T
+  ? unknown
+  : { readonly [K in keyof T]: DeepReadonly<T[K]> };
+
+const text = v.string();
+const texts = v.array(text);
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const numbers = v.array(v.number());
+const evidence = v.picklist(ARITHMETICS);
+
+const statistics = {
+  mae: v.number(),
+  rmse: v.number(),
+  max: v.number(),
+  quantiles: v.strictObject({
+    p50: v.number(),
+    p90: v.number(),
+    p99: v.number(),
+    p999: v.number(),
+  }),
+  cosine: v.number(),
+  sqnrDb: v.nullable(v.number()),
+};
+
+const worst = { sample: count, output: text, error: v.number() };
+
+/** One thing that was checked, and why it fails. */
+const check = v.strictObject({
+  name: text,
+  pass: v.boolean(),
+  failures: texts,
+  /** Of a limit: what was found, and the most that passes. */
+  found: v.exactOptional(v.number()),
+  limit: v.exactOptional(v.number()),
+});
+
+const parameter = v.strictObject({
+  layer: text,
+  parameter: v.picklist(["weight", "bias"]),
+  dtype: v.picklist(["float16", "float32", "int8", "int16", "int32"]),
+  offset: v.nullable(count),
+  elements: count,
+  differing: count,
+  first: v.exactOptional(
+    v.strictObject({ index: numbers, offset: count, file: v.number(), model: v.number() }),
+  ),
+  /** Null where the file has no such layer. */
+  maxError: v.nullable(v.number()),
+});
+
+/** A .rknn that was emulated, and how far it is proven to be its model. */
+const file = v.strictObject({
+  file: text,
+  model: text,
+  weights: v.strictObject({ holds: v.boolean(), layers: v.array(parameter), unproven: texts }),
+  contradictions: texts,
+  platforms: texts,
+  record: v.strictObject({
+    record: v.picklist(["none", "own", "other-model", "other-file"]),
+    stands: v.boolean(),
+    failures: texts,
+    warnings: texts,
+  }),
+  fromFile: texts,
+  assumed: texts,
+});
+
+/** Errors of the values inside of both networks, in their order. */
+const bisection = v.strictObject({
+  samples: count,
+  limit: v.number(),
+  /** The first value whose MAE is above the limit; null if none is. */
+  first: v.nullable(text),
+  layers: v.array(
+    v.strictObject({
+      name: text,
+      op: text,
+      mae: v.number(),
+      max: v.number(),
+      sqnrDb: v.nullable(v.number()),
+    }),
+  ),
+});
+
+const comparison = v.strictObject({
+  pass: v.boolean(),
+  checks: v.array(check),
+  gate: v.strictObject({
+    mae: v.number(),
+    max: v.exactOptional(v.number()),
+    quantile: v.exactOptional(v.strictObject({ quantile: v.number(), limit: v.number() })),
+  }),
+  ...statistics,
+  perOutput: v.array(
+    v.strictObject({
+      name: text,
+      ...statistics,
+      radians: v.exactOptional(v.strictObject({ mae: v.number(), max: v.number() })),
+    }),
+  ),
+  worst: v.strictObject(worst),
+  worstSamples: v.array(v.strictObject({ ...worst, observation: numbers, a: numbers, b: numbers })),
+  samples: count,
+  dataset: text,
+  space: v.picklist(["raw", "network"]),
+  requiredTolerance: v.strictObject({ mae: v.number(), max: v.number() }),
+  sides: v.strictObject({ a: text, b: text }),
+  evidence: v.strictObject({ a: evidence, b: evidence }),
+  services: v.exactOptional(
+    v.strictObject({ a: v.exactOptional(aboutSchema), b: v.exactOptional(aboutSchema) }),
+  ),
+  files: v.exactOptional(v.array(file)),
+  bisection: v.exactOptional(bisection),
+});
+
+/** The whole document: the first comparison, and all of them where there are several. */
+export const parityReportSchema = v.strictObject({
+  ...comparison.entries,
+  comparisons: v.exactOptional(v.array(comparison)),
+});
+
+export type ParityComparison = DeepReadonly<v.InferOutput<typeof comparison>>;
+export type ParityCheck = DeepReadonly<v.InferOutput<typeof check>>;
+export type Bisection = DeepReadonly<v.InferOutput<typeof bisection>>;
