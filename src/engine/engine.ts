@@ -123,8 +123,7 @@ class Engine implements Disposable {
     this.#events.flush(nowUs);
     this.#serving?.inference.show();
     this.#serving?.recorder?.flush();
-    // Whatever it lacked may be there again.
-    this.#serving?.clients.retryAccepting();
+    this.#serving?.clients.rest(nowUs);
   }
 
   #readCommands(): void | Promise<void> {
