@@ -69,8 +69,7 @@ class Client:
 
     def connect(self, timeout_ms=1000.0):
         """Connects, and waits for the service's hello: OK, DEADLINE_MISSED (there is somebody,
-        who says nothing), DISCONNECTED, BUSY (no place for another client) or INCOMPATIBLE.
-        """
+        who says nothing), DISCONNECTED, BUSY (no place for another client) or INCOMPATIBLE."""
         end = time.monotonic() + timeout_ms / 1000
         while True:
             self.reason = ""
@@ -180,10 +179,9 @@ class Client:
 
     def _meet(self, frame):
         header, payload = frame
-        if header.status == Status.BUSY:
-            return self._refuse(Status.BUSY, text_of(payload))
         if header.kind != ANSWER | HELLO or header.status >= 16:
-            return self._refuse(Status.INCOMPATIBLE, text_of(payload))
+            is_full = header.status == Status.BUSY
+            return self._refuse(Status.BUSY if is_full else Status.INCOMPATIBLE, text_of(payload))
         try:
             sizes = struct.unpack_from("<IIII", payload)
             about = json.loads(payload[HELLO_FIXED:].decode())
