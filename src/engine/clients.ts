@@ -15,6 +15,7 @@ import type { ListenerKind, OpenCommand } from "../service/control.ts";
 import { COUNTER, WORD } from "../service/page.ts";
 import { Connection, type SavedConnection, type Service } from "./connection.ts";
 import type { Events } from "./events.ts";
+import { TurnedAway } from "./turned_away.ts";
 
 /** So many ended connections, some 20 kB each, are collected though requests keep coming. */
 const ENDED_MAX = 64;
@@ -36,6 +37,7 @@ export class Clients {
   #listeners: readonly Listener[] = [];
   /** By file descriptor: the kernel gives the lowest free one, so this stays short. */
   readonly #connections: (Connection | undefined)[] = [];
+  readonly #turnedAway: TurnedAway;
   #open = 0;
   /** Connections that ended and whose memory has not been collected. */
   #ended = 0;
@@ -49,6 +51,10 @@ export class Clients {
     this.#service = service;
     this.#admission = admission;
     this.#events = events;
+    this.#turnedAway = new TurnedAway(
+      (fd) => epoll.remove(fd),
+      () => this.#add(COUNTER.busy),
+    );
   }
 
   get open(): number {
@@ -69,6 +75,7 @@ export class Clients {
   /** Lets go of the listeners: another engine has them as well. */
   stopListening(): void {
     this.stopAccepting();
+    this.#turnedAway.closeAll();
     for (const { fd } of this.#listeners) closeSocket(fd);
     this.#listeners = [];
   }
@@ -91,6 +98,13 @@ export class Clients {
     if (this.#isExhausted) this.startAccepting();
   }
 
+  /** What there is time for when nobody asks. */
+  rest(nowUs: number): void {
+    this.#turnedAway.expire(nowUs);
+    // Whatever accepting lacked may be there again.
+    this.retryAccepting();
+  }
+
   /**
    * Collects the memory of connections that ended. It is old by then, and in a loop that makes no
    * garbage Bun has no reason to look at what is old. Takes some ms: done when nobody asks, and
@@ -109,6 +123,7 @@ export class Clients {
   handle(fd: number, events: number): void | Promise<void> {
     const connection = this.#connections[fd];
     if (connection === undefined) {
+      if (this.#turnedAway.handle(fd)) return;
       const listener = this.#listeners.find((known) => known.fd === fd);
       if (listener !== undefined) this.#accept(listener);
       return;
@@ -176,23 +191,27 @@ export class Clients {
         this.#isExhausted = true;
         return;
       }
-      if (this.#isAdmitted(fd, kind)) {
+      if (!this.#isAllowed(fd, kind)) {
+        closeSocket(fd);
+      } else if (this.#open >= this.#admission.maxClients) {
+        this.#turnAway(fd);
+      } else {
         this.#add(COUNTER.connections);
         this.adopt(fd, kind);
-      } else {
-        closeSocket(fd);
       }
     }
   }
 
-  #isAdmitted(fd: number, kind: ListenerKind): boolean {
-    const { maxClients, allowUids, allowGids } = this.#admission;
-    if (this.#open >= maxClients) {
-      this.#add(COUNTER.connectionsRefused);
-      const message = `refused a client: ${this.#open} are connected, --max-clients allows no more`;
-      this.#report("warn", "connection-refused", message);
-      return false;
-    }
+  #turnAway(fd: number): void {
+    this.#add(COUNTER.connectionsRefused);
+    const reason = `${this.#open} are connected, --max-clients allows no more`;
+    this.#report("warn", "connection-refused", `refused a client: ${reason}`);
+    this.#epoll.add(fd, EPOLL.IN);
+    this.#turnedAway.add(fd, reason, monotonicUs());
+  }
+
+  #isAllowed(fd: number, kind: ListenerKind): boolean {
+    const { allowUids, allowGids } = this.#admission;
     if (kind !== "unix" || (allowUids === undefined && allowGids === undefined)) return true;
     const { uid, gids } = peerCredentials(fd);
     if (allowUids?.includes(uid) === true) return true;

@@ -123,8 +123,7 @@ class Engine implements Disposable {
     this.#events.flush(nowUs);
     this.#serving?.inference.show();
     this.#serving?.recorder?.flush();
-    // Whatever it lacked may be there again.
-    this.#serving?.clients.retryAccepting();
+    this.#serving?.clients.rest(nowUs);
   }
 
   #readCommands(): void | Promise<void> {
@@ -192,10 +191,16 @@ class Engine implements Disposable {
     this.#events.say(describeReady(model, warmup));
   }
 
-  #createRecorder({ record }: OpenCommand, size: number): Recorder | undefined {
+  #createRecorder({ record, isRestart }: OpenCommand, size: number): Recorder | undefined {
     if (record === undefined) return undefined;
     const options = { ...record, size };
-    checkRecording(options);
+    try {
+      checkRecording(options);
+    } catch (error) {
+      if (isRestart !== true || !(error instanceof Lite3Error)) throw error;
+      this.#events.say({ event: "warn", name: "record", message: error.message });
+      return undefined;
+    }
     return new Recorder(options, this.#page, (message) => {
       this.#events.say({ event: "warn", name: "record", message });
     });

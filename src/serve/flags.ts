@@ -146,6 +146,7 @@ const PROCESS_FLAGS = {
   log: {
     value: "<format>",
     help: "text, or json: one object a line (default: text)",
+    isVerbsOwn: true,
     schema: v.optional(wordValue(["text", "json"]), "text"),
   },
   cpu: {

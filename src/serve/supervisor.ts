@@ -189,6 +189,7 @@ export class Supervisor implements Disposable {
       ...files,
       type: "open",
       generation,
+      isRestart: this.#sizes !== undefined,
       fallbackOnly: this.#fallback?.isActive,
       probe,
     };

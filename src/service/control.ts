@@ -27,6 +27,8 @@ export interface OpenCommand {
   readonly type: "open";
   /** 1, 2, …: grows with each reload. */
   readonly generation: number;
+  /** An engine has served before: what no answer needs keeps this one from nothing. */
+  readonly isRestart?: boolean | undefined;
   readonly model: string;
   readonly obsStats?: string | undefined;
   readonly backend: BackendChoice;

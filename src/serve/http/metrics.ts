@@ -16,7 +16,7 @@ const BUCKETS_JOINED = 4;
 /** Name without `lite3rl_` and `_total`, and what it counts. */
 export const COUNTER_HELP: Readonly<Record<CounterName, readonly [name: string, help: string]>> = {
   connections: ["connections", "Connections taken"],
-  connectionsRefused: ["connections_refused", "Connections closed at once, over --max-clients"],
+  connectionsRefused: ["connections_refused", "Connections turned away, over --max-clients"],
   credentialsRefused: ["credentials_refused", "Connections of users that are not allowed"],
   requests: ["requests", "Requests read"],
   answered: ["answers", "Requests answered with an action"],
@@ -24,7 +24,7 @@ export const COUNTER_HELP: Readonly<Record<CounterName, readonly [name: string, 
   degraded: ["answers_degraded", "Answers limited by a guard, or to an unusual observation"],
   badInput: ["bad_input", "Requests with a value that is not finite, or malformed"],
   deadlineMissed: ["deadline_missed", "Requests whose deadline had passed"],
-  busy: ["busy", "Requests refused because the service was busy"],
+  busy: ["busy", "Requests answered busy, of clients over --max-clients"],
   failed: ["failed", "Requests whose inference failed"],
   nonFinite: ["non_finite_actions", "Inferences whose action was not finite"],
   limited: ["limited_actions", "Actions that --action-limit cut"],
