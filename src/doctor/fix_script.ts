@@ -4,6 +4,7 @@
  */
 
 import { plain, shellWord } from "../base/text.ts";
+import { isNumber } from "./account.ts";
 import type { Diagnosis } from "./doctor.ts";
 import type { Step } from "./row.ts";
 
@@ -114,7 +115,8 @@ export function renderFixScript({ board, user, rows }: Diagnosis): string {
   const others = rows.filter(
     ({ state, step }) => (state === "fails" || state === "warning") && step === undefined,
   );
-  const serviceUser = user === undefined || user === "root" ? SERVICE_USER : user;
+  const isNoName = user === undefined || user === "root" || isNumber(user);
+  const serviceUser = isNoName ? SERVICE_USER : user;
   return [
     "#!/usr/bin/env bash",
     "# What lite3rl doctor found to mend. Read it, then run it on the board: sudo bash FILE",
