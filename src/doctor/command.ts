@@ -10,6 +10,7 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, checkReplaces, writeFileAtomic } from "../base/files.ts";
 import { notice } from "../base/log.ts";
 import { plural } from "../base/text.ts";
+import { terminalColumns } from "../cli/output.ts";
 import { defineCommand, pathValue, switchValue, textValue } from "../cli/command.ts";
 import { NAME } from "./account.ts";
 import { isCapture, openCaptured } from "./captured.ts";
@@ -95,7 +96,7 @@ export default defineCommand({
         ...(fix && { script }),
         ...(capture !== undefined && { capture, contents: recorder.contents() }),
       },
-      text: fix ? script : renderDiagnosis(diagnosis),
+      text: fix ? script : renderDiagnosis(diagnosis, terminalColumns()),
       ...(failed.length > 0 && { failure: `the service could not run on the NPU: ${checks}` }),
     };
   },
