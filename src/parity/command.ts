@@ -154,7 +154,12 @@ export default defineCommand({
       results.push(await compareSides({ ...options, a, b, bisect: limit }));
     }
     save(mergeOutputs(results), flags);
-    const judged = results.map((result) => ({ result, document: judge(result, flags) }));
+    const judged = results.map((result, i) => {
+      // The toolkit's simulator of a file's recipe speaks of that file.
+      const simulated = results[others.indexOf(`toolkit:${others[i]}`)];
+      const joined = simulated === undefined ? [] : [simulated.sides[1].evidence];
+      return { result, document: judge(result, flags, joined) };
+    });
     writeReports(judged, startedAt, flags);
     const documents = judged.map(({ document }) => document);
     const [first, ...more] = documents as [ParityComparison, ...ParityComparison[]];
