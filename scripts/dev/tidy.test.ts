@@ -74,6 +74,7 @@ const ORDER = [
     "src/agent",
     "src/log",
     "src/parity",
+    "src/ci",
     "src/inspect",
     "src/doctor",
     "src/toolkit",
