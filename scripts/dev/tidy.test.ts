@@ -63,7 +63,13 @@ const ORDER = [
   ["src/run_log"],
   ["src/compare", "src/report"],
   ["src/cli/annotations.ts"],
-  ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
+  [
+    "src/cli/command.ts",
+    "src/cli/checkpoint_flags.ts",
+    "src/cli/npu_flags.ts",
+    "src/cli/output.ts",
+    "src/cli/program_flags.ts",
+  ],
   [
     "src/export",
     "src/collect",
