@@ -90,7 +90,7 @@ describe("parity of a checkpoint", () => {
     );
   });
 
-  test("says which flag settles what it does not hold, and that others have no use for it", async () => {
+  test("says which flag settles what it does not hold, and where none is needed", async () => {
     expect([
       await run(["parity", checkpoint, "emulated", "--samples", "8"]),
       await run(["parity", external, "emulated", "--activation", "elu"]),

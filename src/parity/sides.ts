@@ -171,8 +171,8 @@ export async function openFileSide(
     const near = closest(path, NAMES);
     throw new Lite3Error(
       "USAGE",
-      `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx, .rknn or .pt ` +
-        `file, unix:PATH, tcp:HOST:PORT, or one of ${NAMES.join(", ")} ` +
+      `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx, ` +
+        `.rknn or .pt file, unix:PATH, tcp:HOST:PORT, or one of ${NAMES.join(", ")} ` +
         `(the nearest is ${near})`,
     );
   }
