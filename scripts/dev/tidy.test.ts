@@ -56,11 +56,11 @@ const ORDER = [
   ["src/formats"],
   ["src/policy"],
   ["src/wire"],
-  ["src/dataset"],
   ["src/rknn_toolkit"],
   ["src/runtime", "src/environment"],
   ["src/service"],
   ["src/run_log"],
+  ["src/dataset"],
   ["src/compare", "src/report"],
   ["src/cli/annotations.ts"],
   [

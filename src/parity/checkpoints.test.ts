@@ -117,7 +117,7 @@ describe("parity of a checkpoint", () => {
   });
 });
 
-test("parity of a project takes `onnx` beside a checkpoint for the file exported from it", async () => {
+test("parity of a project takes `onnx` beside a checkpoint for the exported file", async () => {
   const project = join(directory, "project");
   await run(["init", project]);
   const nothing = await run(["parity", "inputs/policy.pt", "onnx", "--no-model"], { cwd: project });

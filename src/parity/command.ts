@@ -64,7 +64,7 @@ export default defineCommand({
       schema: v.optional(pathValue()),
     },
     dataset: {
-      value: "<npy|npz>",
+      value: "<npy|npz|mcap>",
       help: "Observations [rows, N] before any normalizer (default: generated)",
       schema: v.optional(pathValue()),
     },
@@ -74,7 +74,7 @@ export default defineCommand({
       schema: v.optional(pathValue()),
     },
     calibration: {
-      value: "<npy|npz>",
+      value: "<npy|npz|mcap>",
       help: "Observations that give the ranges of emulated:w8a8",
       schema: v.optional(pathValue()),
     },
