@@ -4,6 +4,7 @@
 
 import { Lite3Error, quote } from "../base/errors.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
+import type { CheckpointWords } from "../policy/checkpoint_to_onnx.ts";
 import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
 import { hasNpuLibrary, type NpuOptions } from "../runtime/open_rknn.ts";
@@ -54,6 +55,8 @@ export interface SampleOptions {
   readonly space?: Space | undefined;
   readonly timeoutMs: number;
   readonly npu?: NpuOptions;
+  /** What a side that is a checkpoint does not say of itself. */
+  readonly checkpoint?: CheckpointWords;
 }
 
 export interface ParityResult {
@@ -76,7 +79,8 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   using one = await openSide(first, second, sideOptions);
   using two = await openSide(second, first, sideOptions, one);
   checkSameSizes(one, two);
-  if (one.label === two.label && saved.length === 0) {
+  if (sideOptions.space === "network") checkSameSpace(one, two);
+  if (isSame(one, two) && saved.length === 0) {
     throw new Lite3Error(
       "USAGE",
       `Cannot compare ${one.label} with itself: that could not fail, name another side`,
@@ -110,7 +114,7 @@ function describeSides(
   specs: readonly string[],
   space: Space | undefined,
 ): SideOptions {
-  const { dataset, obsStats, calibration, model, timeoutMs, npu = {} } = options;
+  const { dataset, obsStats, calibration, model, timeoutMs, npu = {}, checkpoint = {} } = options;
   const sets = [dataset, obsStats, calibration];
   const isRaw = specs.some(isEndpoint) || sets.some((path) => path !== undefined);
   return {
@@ -120,6 +124,7 @@ function describeSides(
     space: space ?? options.space ?? (isRaw ? "raw" : "network"),
     timeoutMs,
     npu,
+    checkpoint,
   };
 }
 
@@ -174,6 +179,24 @@ async function chooseSamples(options: SampleOptions, width: number): Promise<Obs
   const { obsStats } = options;
   const stats = obsStats === undefined ? undefined : await readObservationStats(obsStats);
   return generateObservations(options.samples ?? SAMPLES, width, options.seed, stats);
+}
+
+/** A file by itself and `onnx` for it are the same: both are run by ONNX Runtime. */
+function isSame(...sides: readonly [Side, Side]): boolean {
+  const [one, two] = sides.map(({ label }) => /^onnx \((.*)\)$/.exec(label)?.[1] ?? label);
+  return one === two;
+}
+
+/** The same numbers cannot be raw to one side and normalised to the other. */
+function checkSameSpace(a: Side, b: Side): void {
+  const inside = [a, b].find(({ normalizer }) => normalizer === "folded");
+  const outside = [a, b].find(({ normalizer }) => normalizer === "external");
+  if (inside === undefined || outside === undefined) return;
+  throw new Lite3Error(
+    "CONFIG",
+    `Cannot compare ${a.label} with ${b.label}: ${inside.label} normalises by itself, ` +
+      `${outside.label} expects normalised observations, need --obs-stats obs_stats.npz`,
+  );
 }
 
 function checkSameSizes(a: Side, b: Side): void {
