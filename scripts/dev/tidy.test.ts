@@ -64,6 +64,7 @@ const ORDER = [
   ["src/compare", "src/report"],
   ["src/cli/annotations.ts"],
   ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
+  ["src/closed_loop"],
   [
     "src/export",
     "src/collect",

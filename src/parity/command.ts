@@ -27,14 +27,16 @@ import {
   type SampleOptions,
   SAMPLES,
 } from "./compare_sides.ts";
+import { EPISODES_MAX } from "../closed_loop/describe.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
+import { EPISODES, planClosedLoop } from "./closed_loop.ts";
 import { quantileValue, REQUIRABLE } from "./gate.ts";
 import { judge } from "./judge.ts";
 import { nameRknn } from "./project_files.ts";
 import { type Reporting, writeReports } from "./reports.ts";
 import { renderComparison } from "./render.ts";
 import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
-import { isCalibrated, needsModel } from "./sides.ts";
+import { isCalibrated, isToolkit, needsModel } from "./sides.ts";
 
 export default defineCommand({
   name: "parity",
@@ -46,9 +48,10 @@ export default defineCommand({
   ],
   example: "parity build/policy.onnx emulated --dataset build/calib_obs.npy --mae 1e-3",
   rivals: [["samples", "dataset"]],
-  unused: (specs) => [
+  unused: (specs, valueOf) => [
     ...(needsModel(specs) ? [] : ["model"]),
-    ...(specs.length > 1 ? [] : ["report", "junit", "bisect"]),
+    ...(specs.length > 1 ? [] : ["report", "junit", "bisect", "closedLoop"]),
+    ...(valueOf("closedLoop") === true ? [] : ["episodes", "margins"]),
     ...(specs.some(isCalibrated) ? [] : ["calibration"]),
     ...(specs.some(isSaved) ? ["dataset", "samples"] : []),
   ],
@@ -107,6 +110,20 @@ export default defineCommand({
       help: "Also compare the values inside, layer by layer: where does the error start?",
       schema: switchValue(),
     },
+    closedLoop: {
+      help: "Also walk with both sides in the built-in environment: b must walk as well as a",
+      schema: switchValue(),
+    },
+    episodes: {
+      value: "<n>",
+      help: `Pairs of episodes for --closed-loop (default: ${EPISODES})`,
+      schema: v.optional(integerValue(2, EPISODES_MAX)),
+    },
+    margins: {
+      value: "<yaml>",
+      help: "For --closed-loop: by how much b may be worse, where that differs from the usual",
+      schema: v.optional(pathValue()),
+    },
     report: {
       value: "<html>",
       help: "Write the comparison as one self-contained page",
@@ -124,7 +141,7 @@ export default defineCommand({
     },
     seed: {
       value: "<n>",
-      help: "Seed of generated observations (default: 0)",
+      help: "Seed of generated observations and of episodes (default: 0)",
       schema: v.optional(integerValue(0, 2 ** 31 - 1), 0),
     },
     target: {
@@ -145,13 +162,17 @@ export default defineCommand({
     for (const path of [flags.saveInputs, flags.saveOutputs, flags.report, flags.junit]) {
       if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
     }
-    const space = [a, ...others].some(isEndpoint) ? ("raw" as const) : undefined;
+    const isRaw = flags.closedLoop || [a, ...others].some(isEndpoint);
+    const space = isRaw ? ("raw" as const) : undefined;
     const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags };
     if (others.length === 0) return recordAlone(a, options, flags);
+    const closedLoop = planClosedLoop(specs, flags);
     const limit = flags.bisect ? flags.mae : undefined;
     const results: ParityResult[] = [];
     for (const b of others) {
-      results.push(await compareSides({ ...options, a, b, bisect: limit }));
+      // A toolkit that joins by itself is no walker: its simulator takes seconds for a step.
+      const walk = isToolkit(b) ? undefined : closedLoop;
+      results.push(await compareSides({ ...options, a, b, bisect: limit, closedLoop: walk }));
     }
     save(mergeOutputs(results), flags);
     const judged = results.map((result) => ({ result, document: judge(result, flags) }));
@@ -189,7 +210,7 @@ interface Saving {
 async function recordAlone(
   a: string,
   options: SampleOptions,
-  saving: Saving & Reporting & { readonly bisect: boolean },
+  saving: Saving & Reporting & { readonly bisect: boolean; readonly closedLoop: boolean },
 ) {
   if (saving.saveOutputs === undefined) {
     throw new Lite3Error(
@@ -198,10 +219,10 @@ async function recordAlone(
         "or --save-outputs outputs.npz to compare it elsewhere",
     );
   }
-  if ((saving.report ?? saving.junit) !== undefined || saving.bisect) {
+  if ((saving.report ?? saving.junit) !== undefined || saving.bisect || saving.closedLoop) {
     throw new Lite3Error(
       "USAGE",
-      "--report, --junit and --bisect are for a comparison, name another side",
+      "--report, --junit, --bisect and --closed-loop are for a comparison, name another side",
     );
   }
   const outputs = await runSide(a, options);
