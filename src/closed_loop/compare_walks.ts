@@ -8,8 +8,9 @@ import { mean } from "simple-statistics";
 import { assert, present } from "../base/assert.ts";
 import { type Interval, meanInterval, proportionInterval } from "../compare/paired.ts";
 import type { ClosedLoop, ClosedLoopFigure } from "../report/closed_loop_document.ts";
-import { FIGURE_NAMES, type FigureName, type Margins, WALK_FIGURES } from "./figures.ts";
-import { EPISODE_S, type Scenario } from "./scenarios.ts";
+import { FIGURE_NAMES, type FigureName, WALK_FIGURES } from "./figures.ts";
+import type { ClosedLoopPlan } from "./plan.ts";
+import { EPISODE_S } from "./scenarios.ts";
 import { describeTerrain, type Walk } from "./walk.ts";
 
 /** Of confidence, both sides together: one chance in forty that a worse b passes a figure. */
@@ -18,12 +19,6 @@ export const LEVEL = 0.95;
 const METHOD =
   "paired differences b − a with Student's t; falls by Newcombe's score interval for paired " +
   "proportions; figures other than falls and distance where neither side fell";
-
-export interface ClosedLoopPlan {
-  readonly seed: number;
-  readonly margins: Margins;
-  readonly scenarios: readonly Scenario[];
-}
 
 /** The document of both sides' walks through the same scenarios. */
 export function compareWalks(

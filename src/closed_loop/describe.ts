@@ -9,9 +9,7 @@ import {
   type ClosedLoopFigure,
   closedLoopSentence,
 } from "../report/closed_loop_document.ts";
-
-/** A day of walking. */
-export const EPISODES_MAX = 100_000;
+import { EPISODES_MAX } from "./plan.ts";
 
 /** The figures and the verdict, as a person reads them. */
 export function renderClosedLoop(closedLoop: ClosedLoop): string {

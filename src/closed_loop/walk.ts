@@ -30,7 +30,7 @@ export interface WalkOptions {
 /** Throws CONFIG for a policy of another robot. */
 export function checkWalker(
   label: string,
-  { observationSize: from, actionSize: to }: Policy,
+  { observationSize: from, actionSize: to }: Pick<Policy, "observationSize" | "actionSize">,
 ): void {
   const [sees, acts] = [observationSize(LITE3_CONTRACT), LITE3_CONTRACT.joints.length];
   if (from === sees && to === acts) return;

@@ -4,10 +4,9 @@
 
 import { Lite3Error, quote } from "../base/errors.ts";
 import { progress } from "../cli/output.ts";
-import { type ClosedLoopPlan, compareWalks } from "../closed_loop/compare_walks.ts";
+import { compareWalks } from "../closed_loop/compare_walks.ts";
 import { figureFailure } from "../closed_loop/describe.ts";
-import { MARGINS, readMargins } from "../closed_loop/figures.ts";
-import { drawScenarios } from "../closed_loop/scenarios.ts";
+import type { ClosedLoopPlan } from "../closed_loop/plan.ts";
 import { checkWalker, walk, type Walk } from "../closed_loop/walk.ts";
 import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { ParityCheck } from "../report/parity_document.ts";
@@ -15,45 +14,18 @@ import type { Policy } from "../runtime/policy.ts";
 import { isSaved } from "./saved_outputs.ts";
 import { isToolkit, type Side } from "./sides.ts";
 
-/**
- * Episodes where nothing else is said. Of none falling in 80, the interval ends at 4.6 %, within
- * the margin of 5 %; the other figures of the demo policy need fewer. Half a minute on two cores.
- */
-export const EPISODES = 80;
-
-export interface ClosedLoopFlags {
-  readonly closedLoop: boolean;
-  readonly episodes?: number | undefined;
-  readonly margins?: string | undefined;
-  readonly seed: number;
-}
-
-/** What is to be walked; undefined where it is not asked for. Reads the margins first. */
-export function planClosedLoop(
-  specs: readonly string[],
-  flags: ClosedLoopFlags,
-): ClosedLoopPlan | undefined {
-  const { closedLoop, episodes, margins, seed } = flags;
-  if (!closedLoop) {
-    if ((episodes ?? margins) === undefined) return undefined;
-    throw new Lite3Error("USAGE", "--episodes and --margins are for --closed-loop: give it too");
-  }
+/** Throws USAGE for a side that cannot walk. */
+export function checkSidesWalk(specs: readonly string[]): void {
   const unable = specs.find((spec) => isSaved(spec) || isToolkit(spec));
-  if (unable !== undefined) {
-    const why = isSaved(unable)
-      ? "saved outputs answer no other observations"
-      : "the toolkit's simulator builds anew for each observation";
-    throw new Lite3Error(
-      "USAGE",
-      `Cannot walk with ${quote(unable)}: ${why}, name a side that runs: a model file, ` +
-        "a service, onnx, mlp or emulated",
-    );
-  }
-  return {
-    seed,
-    margins: margins === undefined ? MARGINS : readMargins(margins),
-    scenarios: drawScenarios(episodes ?? EPISODES, seed),
-  };
+  if (unable === undefined) return;
+  const why = isSaved(unable)
+    ? "saved outputs answer no other observations"
+    : "the toolkit's simulator builds anew for each observation";
+  throw new Lite3Error(
+    "USAGE",
+    `Cannot walk with ${quote(unable)}: ${why}, name a side that runs: a model file, ` +
+      "a service, onnx, mlp or emulated",
+  );
 }
 
 /** Walks with a, then with b. */

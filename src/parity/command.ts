@@ -27,9 +27,9 @@ import {
   type SampleOptions,
   SAMPLES,
 } from "./compare_sides.ts";
-import { EPISODES_MAX } from "../closed_loop/describe.ts";
+import { CLOSED_LOOP_FLAGS, planClosedLoop, unusedOfClosedLoop } from "../closed_loop/plan.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
-import { EPISODES, planClosedLoop } from "./closed_loop.ts";
+import { checkSidesWalk } from "./closed_loop.ts";
 import { quantileValue, REQUIRABLE } from "./gate.ts";
 import { judge } from "./judge.ts";
 import { nameRknn } from "./project_files.ts";
@@ -51,7 +51,7 @@ export default defineCommand({
   unused: (specs, valueOf) => [
     ...(needsModel(specs) ? [] : ["model"]),
     ...(specs.length > 1 ? [] : ["report", "junit", "bisect", "closedLoop"]),
-    ...(valueOf("closedLoop") === true ? [] : ["episodes", "margins"]),
+    ...unusedOfClosedLoop(valueOf),
     ...(specs.some(isCalibrated) ? [] : ["calibration"]),
     ...(specs.some(isSaved) ? ["dataset", "samples"] : []),
   ],
@@ -114,16 +114,7 @@ export default defineCommand({
       help: "Also walk with both sides in the built-in environment: b must walk as well as a",
       schema: switchValue(),
     },
-    episodes: {
-      value: "<n>",
-      help: `Pairs of episodes for --closed-loop (default: ${EPISODES})`,
-      schema: v.optional(integerValue(2, EPISODES_MAX)),
-    },
-    margins: {
-      value: "<yaml>",
-      help: "For --closed-loop: by how much b may be worse, where that differs from the usual",
-      schema: v.optional(pathValue()),
-    },
+    ...CLOSED_LOOP_FLAGS,
     report: {
       value: "<html>",
       help: "Write the comparison as one self-contained page",
@@ -166,7 +157,8 @@ export default defineCommand({
     const space = isRaw ? ("raw" as const) : undefined;
     const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags };
     if (others.length === 0) return recordAlone(a, options, flags);
-    const closedLoop = planClosedLoop(specs, flags);
+    const closedLoop = planClosedLoop(flags);
+    if (closedLoop !== undefined) checkSidesWalk(specs);
     const limit = flags.bisect ? flags.mae : undefined;
     const results: ParityResult[] = [];
     for (const b of others) {

@@ -13,7 +13,7 @@ import {
   readObservations,
   type Observations,
 } from "../dataset/observations.ts";
-import type { ClosedLoopPlan } from "../closed_loop/compare_walks.ts";
+import type { ClosedLoopPlan } from "../closed_loop/plan.ts";
 import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { Bisection } from "../report/parity_document.ts";
 import { bisect } from "./bisect.ts";
