@@ -70,6 +70,8 @@ const ORDER = [
     "src/cli/output.ts",
     "src/cli/program_flags.ts",
   ],
+  ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
+  ["src/closed_loop"],
   [
     "src/export",
     "src/collect",

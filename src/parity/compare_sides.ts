@@ -14,8 +14,11 @@ import {
   readObservations,
   type Observations,
 } from "../dataset/observations.ts";
+import type { ClosedLoopPlan } from "../closed_loop/plan.ts";
+import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { Bisection } from "../report/parity_document.ts";
 import { bisect } from "./bisect.ts";
+import { runClosedLoop } from "./closed_loop.ts";
 import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
 import {
   isCalibrated,
@@ -39,6 +42,8 @@ export interface ParityOptions extends SampleOptions {
   readonly b: string;
   /** Find the layer from which the MAE is above this; both sides must be graphs. */
   readonly bisect?: number | undefined;
+  /** Let both sides walk; the observations must be raw. */
+  readonly closedLoop?: ClosedLoopPlan | undefined;
 }
 
 /** What a side runs on, and with. */
@@ -67,6 +72,7 @@ export interface ParityResult {
   readonly actions: readonly [Float32Array, Float32Array];
   readonly comparison: Comparison;
   readonly bisection?: Bisection;
+  readonly closedLoop?: ClosedLoop;
 }
 
 /** Runs both sides on the same observations. Throws when a side cannot answer. */
@@ -93,9 +99,16 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     await sides[1].run(samples.data, samples.rows),
   ] as const;
   const comparison = compareActions(actions[0], actions[1], outputNames(one.actionSize));
-  const result = { sides, space: sideOptions.space, samples, actions, comparison };
-  if (options.bisect === undefined) return result;
-  return { ...result, bisection: await bisect(sides, samples, options.bisect) };
+  const { bisect: limit, closedLoop: plan } = options;
+  return {
+    sides,
+    space: sideOptions.space,
+    samples,
+    actions,
+    comparison,
+    ...(limit === undefined ? {} : { bisection: await bisect(sides, samples, limit) }),
+    ...(plan === undefined ? {} : { closedLoop: await runClosedLoop(sides, plan) }),
+  };
 }
 
 /** Runs one side alone, for outputs that are compared later. */
