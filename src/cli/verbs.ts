@@ -68,6 +68,12 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../parity/command.ts")).default,
   },
   {
+    name: "ci",
+    aliases: [],
+    summary: "Write a CI workflow that exports, converts and checks parity on each change",
+    load: async () => (await import("../ci/command.ts")).default,
+  },
+  {
     name: "inspect",
     aliases: [],
     summary: "Say what a checkpoint, model or array file is, and what can be done with it",

@@ -1,11 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { statSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { linesDuring } from "../base/log_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { writeNpz } from "../formats/npz.ts";
 import type { Tensor } from "../formats/tensor.ts";
+import { runStep } from "../run_log/run_step_fixture.ts";
+import { openRunLog } from "../run_log/write_run_log.ts";
 import { generateObservations, readObservations } from "./observations.ts";
 
 const directory = temporaryDirectory();
@@ -45,6 +48,62 @@ describe("readObservations()", () => {
     const one = write({ whatever: floats([2, 3]) });
     expect(await readObservations(two, 3)).toMatchObject(expected);
     expect(await readObservations(one, 3)).toMatchObject(expected);
+  });
+
+  /** A log of steps with these observations; its name says nothing of its kind. */
+  async function writeLog(...observations: (readonly number[])[]): Promise<string> {
+    const path = join(directory, `log${count++}`);
+    const log = await openRunLog(path, { environment: "a test" }, 1n);
+    for (const [n, values] of observations.entries()) {
+      await log.step(runStep(n + 1, { observation: Float32Array.from(values) }));
+    }
+    await log.end();
+    return path;
+  }
+
+  test("reads the observations of a run's log, one that was cut off too", async () => {
+    const whole = await writeLog([0, 1, 2], [3, 4, 5]);
+    expect(await readObservations(whole, 3)).toEqual({ label: basename(whole), ...expected });
+    const cut = await writeLog(...Array.from({ length: 400 }, (_, i) => [i, i / 3, -i]));
+    truncateSync(cut, Math.floor(statSync(cut).size / 2));
+    const rows: number[] = [];
+    const lines = await linesDuring(async () => {
+      const read = await readObservations(cut);
+      rows.push(read.rows);
+      expect(read.data.subarray(0, 6)).toEqual(Float32Array.of(0, 0, 0, 1, 1 / 3, -1));
+    });
+    expect(rows[0]).toBeWithin(50, 400);
+    expect(lines).toEqual([`${cut}: its end is missing, the run was cut off; ${rows[0]} steps`]);
+  });
+
+  test("refuses a log of another policy, without steps, or of several widths", async () => {
+    const [narrow, empty, mixed] = [
+      await writeLog([1, 2]),
+      await writeLog(),
+      await writeLog([1, 2, 3], [1, 2]),
+    ];
+    expect([
+      await refusalOf(() => readObservations(narrow, 3)),
+      await refusalOf(() => readObservations(empty, 3)),
+      await refusalOf(() => readObservations(mixed)),
+    ]).toEqual([
+      {
+        code: "CONFIG",
+        message:
+          `Cannot use observations "${narrow}": they have shape [1, 2], ` +
+          "need [rows, 3] with at least one row",
+      },
+      {
+        code: "MALFORMED",
+        message:
+          `Cannot read observations "${empty}": it has no steps of a run, ` +
+          "need a log that agent --log wrote",
+      },
+      {
+        code: "MALFORMED",
+        message: `Cannot read observations "${mixed}": step 1 has 2 numbers, the first has 3`,
+      },
+    ]);
   });
 
   test("refuses an .npz of which it cannot tell the array", async () => {

@@ -1,5 +1,5 @@
-import { expect } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { testWith } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
@@ -35,7 +35,22 @@ testWith("cc")("a library that crashes ends a process of its own, and is a row",
     state: "fails",
     found: expect.stringContaining("the process of the NPU library was ended by SIG"),
     needed: "a library that runs the model, for the user who runs the doctor",
-    mend: "RKNN_LOG_LEVEL=4 shows its own words",
+    mend: "RKNN_LOG_LEVEL=4 lite3rl doctor --model … shows the library's own words",
+  });
+});
+
+test("a library that is another one has a cure of its own", async () => {
+  const libc =
+    process.arch === "x64" ? "/lib/x86_64-linux-gnu/libc.so.6" : "/lib/aarch64-linux-gnu/libc.so.6";
+  if (!existsSync(libc)) return console.info(`skipped: there is no ${libc}`);
+  const { json } = await runJson(["doctor", "--model", model, "--librknnrt", libc]);
+  const rows = json.rows as Row[];
+  expect(rows.find(({ check }) => check === "loading")).toEqual({
+    check: "loading",
+    state: "fails",
+    found: expect.stringContaining(`Cannot load the NPU library "${libc}": it lacks rknn_init, `),
+    needed: "a library that runs the model, for the user who runs the doctor",
+    mend: "install Rockchip's librknnrt: lite3rl doctor --fix prints how",
   });
 });
 

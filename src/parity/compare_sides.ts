@@ -4,6 +4,7 @@
 
 import { Lite3Error, quote } from "../base/errors.ts";
 import { compareActions, type Comparison } from "../compare/statistics.ts";
+import type { CheckpointWords } from "../policy/checkpoint_to_onnx.ts";
 import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
 import { hasNpuLibrary, type NpuOptions } from "../runtime/open_rknn.ts";
@@ -13,8 +14,11 @@ import {
   readObservations,
   type Observations,
 } from "../dataset/observations.ts";
+import type { ClosedLoopPlan } from "../closed_loop/plan.ts";
+import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { Bisection } from "../report/parity_document.ts";
 import { bisect } from "./bisect.ts";
+import { runClosedLoop } from "./closed_loop.ts";
 import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
 import {
   isCalibrated,
@@ -38,6 +42,8 @@ export interface ParityOptions extends SampleOptions {
   readonly b: string;
   /** Find the layer from which the MAE is above this; both sides must be graphs. */
   readonly bisect?: number | undefined;
+  /** Let both sides walk; the observations must be raw. */
+  readonly closedLoop?: ClosedLoopPlan | undefined;
 }
 
 /** What a side runs on, and with. */
@@ -54,6 +60,8 @@ export interface SampleOptions {
   readonly space?: Space | undefined;
   readonly timeoutMs: number;
   readonly npu?: NpuOptions;
+  /** What a side that is a checkpoint does not say of itself. */
+  readonly checkpoint?: CheckpointWords;
 }
 
 export interface ParityResult {
@@ -64,6 +72,7 @@ export interface ParityResult {
   readonly actions: readonly [Float32Array, Float32Array];
   readonly comparison: Comparison;
   readonly bisection?: Bisection;
+  readonly closedLoop?: ClosedLoop;
 }
 
 /** Runs both sides on the same observations. Throws when a side cannot answer. */
@@ -76,7 +85,8 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   using one = await openSide(first, second, sideOptions);
   using two = await openSide(second, first, sideOptions, one);
   checkSameSizes(one, two);
-  if (one.label === two.label && saved.length === 0) {
+  if (sideOptions.space === "network") checkSameSpace(one, two);
+  if (isSame(one, two) && saved.length === 0) {
     throw new Lite3Error(
       "USAGE",
       `Cannot compare ${one.label} with itself: that could not fail, name another side`,
@@ -89,9 +99,16 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     await sides[1].run(samples.data, samples.rows),
   ] as const;
   const comparison = compareActions(actions[0], actions[1], outputNames(one.actionSize));
-  const result = { sides, space: sideOptions.space, samples, actions, comparison };
-  if (options.bisect === undefined) return result;
-  return { ...result, bisection: await bisect(sides, samples, options.bisect) };
+  const { bisect: limit, closedLoop: plan } = options;
+  return {
+    sides,
+    space: sideOptions.space,
+    samples,
+    actions,
+    comparison,
+    ...(limit === undefined ? {} : { bisection: await bisect(sides, samples, limit) }),
+    ...(plan === undefined ? {} : { closedLoop: await runClosedLoop(sides, plan) }),
+  };
 }
 
 /** Runs one side alone, for outputs that are compared later. */
@@ -110,7 +127,7 @@ function describeSides(
   specs: readonly string[],
   space: Space | undefined,
 ): SideOptions {
-  const { dataset, obsStats, calibration, model, timeoutMs, npu = {} } = options;
+  const { dataset, obsStats, calibration, model, timeoutMs, npu = {}, checkpoint = {} } = options;
   const sets = [dataset, obsStats, calibration];
   const isRaw = specs.some(isEndpoint) || sets.some((path) => path !== undefined);
   return {
@@ -120,6 +137,7 @@ function describeSides(
     space: space ?? options.space ?? (isRaw ? "raw" : "network"),
     timeoutMs,
     npu,
+    checkpoint,
   };
 }
 
@@ -174,6 +192,24 @@ async function chooseSamples(options: SampleOptions, width: number): Promise<Obs
   const { obsStats } = options;
   const stats = obsStats === undefined ? undefined : await readObservationStats(obsStats);
   return generateObservations(options.samples ?? SAMPLES, width, options.seed, stats);
+}
+
+/** A file by itself and `onnx` for it are the same: both are run by ONNX Runtime. */
+function isSame(...sides: readonly [Side, Side]): boolean {
+  const [one, two] = sides.map(({ label }) => /^onnx \((.*)\)$/.exec(label)?.[1] ?? label);
+  return one === two;
+}
+
+/** The same numbers cannot be raw to one side and normalised to the other. */
+function checkSameSpace(a: Side, b: Side): void {
+  const inside = [a, b].find(({ normalizer }) => normalizer === "folded");
+  const outside = [a, b].find(({ normalizer }) => normalizer === "external");
+  if (inside === undefined || outside === undefined) return;
+  throw new Lite3Error(
+    "CONFIG",
+    `Cannot compare ${a.label} with ${b.label}: ${inside.label} normalises by itself, ` +
+      `${outside.label} expects normalised observations, need --obs-stats obs_stats.npz`,
+  );
 }
 
 function checkSameSizes(a: Side, b: Side): void {

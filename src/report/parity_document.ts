@@ -6,6 +6,7 @@
 
 import * as v from "valibot";
 import { ARITHMETICS } from "../runtime/backend.ts";
+import { closedLoopSchema } from "./closed_loop_document.ts";
 import { aboutSchema } from "../wire/protocol.ts";
 
 type DeepReadonly<T> = unknown extends T
@@ -121,6 +122,7 @@ const comparison = v.strictObject({
   ),
   files: v.exactOptional(v.array(file)),
   bisection: v.exactOptional(bisection),
+  closedLoop: v.exactOptional(closedLoopSchema),
 });
 
 /** The whole document: the first comparison, and all of them where there are several. */
