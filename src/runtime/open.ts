@@ -22,7 +22,13 @@ import type { Backend } from "./backend.ts";
 import { type EmulationRecipe, openEmulated } from "./emulated.ts";
 import { openMlp } from "./mlp.ts";
 import { openOnnx } from "./onnx.ts";
-import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "./open_rknn.ts";
+import {
+  isRknnPath,
+  type NpuOptions,
+  openRknnModel,
+  readRknnModel,
+  warnOfNpuFlags,
+} from "./open_rknn.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 
 export interface ModelFile {
@@ -133,6 +139,7 @@ async function openFile(path: string, options: PolicyOptions): Promise<[Describe
         "lite3rl convert makes one",
     );
   }
+  warnOfNpuFlags(path, options);
   return [file, await openModel(file, backend ?? "onnx")];
 }
 

@@ -10,6 +10,7 @@ import {
   findRknnLibrary,
   LIBRARY_DIRECTORIES,
   LIBRARY_NAME,
+  LIBRARY_VARIABLE,
   openRknnLibrary,
 } from "../../ffi/rknn_library.ts";
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
@@ -22,10 +23,11 @@ import { readRecord, recordPath } from "../policy/conversion_record.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import type { Backend } from "./backend.ts";
 import { openIsolated } from "./isolated.ts";
-import { type IoKind, openRknn } from "./rknn.ts";
+import { checkPlatform, type IoKind, openRknn } from "./rknn.ts";
+import { readSoc } from "./rknn_device.ts";
 
 export interface NpuOptions {
-  /** Absolute path of the library; found by itself if absent. */
+  /** Path of the library; found by itself if absent. */
   readonly librknnrt?: string | undefined;
   readonly core?: Core;
   readonly io?: IoKind;
@@ -48,6 +50,18 @@ export const isRknnPath = (path: string): boolean => extname(path).toLowerCase()
 export const hasNpuLibrary = ({ librknnrt }: NpuOptions): boolean =>
   findRknnLibrary(librknnrt) !== undefined;
 
+/** Says which flags mean nothing, since `path` does not run on the NPU. */
+export function warnOfNpuFlags(path: string, { librknnrt, core, io }: NpuOptions): void {
+  const given = [
+    // The variable may be there for other models.
+    librknnrt === undefined || librknnrt === process.env[LIBRARY_VARIABLE] ? [] : "--librknnrt",
+    core === undefined || core === "auto" ? [] : `--core ${core}`,
+    io === undefined || io === "auto" ? [] : `--io ${io}`,
+  ].flat();
+  if (given.length === 0) return;
+  warn(`${path}: without effect, for a .rknn on the NPU only: ${given.join(", ")}`);
+}
+
 /** Reads a .rknn and its record. Throws for a container that is broken or encrypted. */
 export async function readRknnModel(path: string): Promise<RknnModelFile> {
   const bytes = readFile(path, LIMITS.modelBytes);
@@ -67,11 +81,16 @@ function readMetadata(path: string, bytes: Uint8Array): PolicyMetadata | undefin
 /** Opens the file on the NPU. Throws UNSUPPORTED without a library. */
 export async function openRknnModel(file: RknnModelFile, options: NpuOptions): Promise<Backend> {
   const { core = "auto", io = "auto", librknnrt, isolated = true, libraryEnv: env = {} } = options;
+  // Before the library: no library runs a file of another SoC.
+  await describeSource("Cannot run model", file.path, () => {
+    checkPlatform(parseRknn(file.bytes), readSoc());
+  });
   const library = findRknnLibrary(librknnrt);
   if (library === undefined) {
     const cure = isRknnDouble(file.bytes)
       ? "and the file is made for the test double: need that by --librknnrt and LITE3RL_DOUBLE=1"
-      : "need it there or by --librknnrt; off the board run the .onnx that it was converted from";
+      : "need it there (lite3rl doctor --fix prints how) or by --librknnrt; off the board run " +
+        "the .onnx that it was converted from";
     throw new Lite3Error(
       "UNSUPPORTED",
       `Cannot run ${quote(file.path)}: no ${LIBRARY_NAME} in ${LIBRARY_DIRECTORIES.join(", ")}, ` +

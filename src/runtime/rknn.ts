@@ -57,7 +57,8 @@ export function openRknn(
   return createBackend(model, versions, isDouble);
 }
 
-function checkPlatform(file: RknnFile, soc: Soc): void {
+/** Throws UNSUPPORTED for a file that was converted for another SoC. */
+export function checkPlatform(file: RknnFile, soc: Soc): void {
   const platforms = file.document.target_platform.map((name) => name.toLowerCase());
   if (platforms.includes(soc.name)) return;
   throw new FormatError(
