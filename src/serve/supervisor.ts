@@ -245,8 +245,8 @@ export class Supervisor implements Disposable {
 
   #noteDeath(engine: EngineProcess): void {
     const now = performance.now();
-    const { answered, nonFinite } = engine.snapshot().counters;
-    const kind = kindOfDeath(engine, nonFinite, this.settings.options.nonFiniteMax);
+    const { answered } = engine.snapshot().counters;
+    const kind = kindOfDeath(engine);
     this.history.deaths[kind]++;
     const how = `engine ${engine.pid} ${engine.describeEnd()}`;
     this.history.tell("warn", "death", how, { kind, pid: engine.pid, answered });
