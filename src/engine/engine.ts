@@ -15,6 +15,7 @@ import {
   type OpenCommand,
   type ReadyEvent,
 } from "../service/control.ts";
+import { receiveFiles } from "../service/kept_files.ts";
 import { type EnginePage, type EngineState, STATES, WORD } from "../service/page.ts";
 import { Clients } from "./clients.ts";
 import type { Service } from "./connection.ts";
@@ -143,7 +144,7 @@ class Engine implements Disposable {
   #obey(command: Command, fds: readonly number[]): void | Promise<void> {
     switch (command.type) {
       case "open":
-        return this.#open(command);
+        return this.#open(command, fds);
       case "listen": {
         const { clients } = present(this.#serving, "an open model");
         clients.listen(command.kinds.map((kind, i) => ({ kind, fd: present(fds[i]) })));
@@ -161,10 +162,11 @@ class Engine implements Disposable {
     }
   }
 
-  async #open(command: OpenCommand): Promise<void> {
+  async #open(command: OpenCommand, fds: readonly number[]): Promise<void> {
     assert(this.#serving === undefined, "one model per engine");
     const page = this.#page;
-    const model = await openServedModel(command);
+    using files = receiveFiles(command.kept, fds);
+    const model = await openServedModel(command, files);
     const { observationSize, actionSize } = model.policy;
     page.words[WORD.generation] = command.generation;
     page.words[WORD.observationSize] = observationSize;

@@ -59,8 +59,13 @@ export class EngineProcess implements Disposable {
   #lastLine: string | undefined;
   #disposed = false;
 
-  /** Starts the process and has it open the model. Throws NATIVE when no process can be made. */
-  constructor(open: OpenCommand, bell: Bell, onNotice: (notice: EngineNotice) => void) {
+  /** Starts the process and has it open the model, with its files. Throws NATIVE when no process can be made. */
+  constructor(
+    open: OpenCommand,
+    files: readonly number[],
+    bell: Bell,
+    onNotice: (notice: EngineNotice) => void,
+  ) {
     this.open = open;
     this.#bell = bell;
     this.#onNotice = onNotice;
@@ -85,7 +90,7 @@ export class EngineProcess implements Disposable {
       closeSync(fd);
     }
     void this.#watch();
-    this.tell(open);
+    this.tell(open, files);
   }
 
   get pid(): number {

@@ -29,6 +29,8 @@ export interface OpenCommand {
   readonly generation: number;
   /** An engine has served before: what no answer needs keeps this one from nothing. */
   readonly isRestart?: boolean | undefined;
+  /** The names of the files whose copies come with this command, descriptors in this order. */
+  readonly kept?: readonly string[] | undefined;
   readonly model: string;
   readonly obsStats?: string | undefined;
   readonly backend: BackendChoice;
