@@ -49,7 +49,8 @@ export class Supervisor implements Disposable {
   readonly #watch;
   readonly #fallback: FallbackPolicy | undefined;
   readonly #engines = new Map<EngineProcess, Watchdog>();
-  readonly #timers: Timer[] = [];
+  #watching: Timer | undefined;
+  #looking: Timer | undefined;
   #stop: Stop | undefined;
   #listeners: readonly Listener[] = [];
   /** The files that serve: what a reload has accepted. */
@@ -91,7 +92,7 @@ export class Supervisor implements Disposable {
   async open(stop: Stop): Promise<ReadyEvent | undefined> {
     this.#stop = stop;
     stop.signal.addEventListener("abort", () => this.#bell.ring());
-    this.#every(LOOK_MS, () => this.#look());
+    this.#look();
     for (;;) {
       // By the names that were given, so that an error has them.
       const engine = this.#spawn(this.settings.files, 1);
@@ -128,11 +129,11 @@ export class Supervisor implements Disposable {
 
   /** Serves until the wish to stop. Throws NATIVE when no engine stays alive. */
   async serve(): Promise<void> {
-    this.#every(WATCH_MS, () => {
+    this.#watching = setInterval(() => {
       if (this.#watch?.hasChanged() === true) this.reload();
       const { counters, observation } = this.#current?.snapshot() ?? {};
       if (observation !== undefined && counters?.answered) this.#recent.add(observation);
-    });
+    }, WATCH_MS);
     while (this.#stop?.requested !== true && this.#final === undefined) {
       if (!(await this.#step())) await this.#bell.next(this.#dueInMs());
     }
@@ -141,16 +142,13 @@ export class Supervisor implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#looking);
+    clearInterval(this.#watching);
     for (const engine of this.#engines.keys()) {
       engine.kill(undefined);
       engine[Symbol.dispose]();
     }
     this.#engines.clear();
-  }
-
-  #every(ms: number, action: () => void): void {
-    this.#timers.push(setInterval(action, ms));
   }
 
   /** Does one thing that is due; false when nothing is. */
@@ -208,16 +206,18 @@ export class Supervisor implements Disposable {
     this.history.tell(event, name, text, { count });
   }
 
-  /** Ends engines that hang. */
+  /** Ends engines that hang, now and from now on. */
   #look(): void {
     const { options, inferTimeoutMs } = this.settings;
     const openLimitMs = OPEN_LIMIT_MS + options.warmup * inferTimeoutMs;
+    let nextMs = LOOK_MS;
     for (const [engine, watchdog] of this.#engines) {
       const isLate = performance.now() - engine.startedMs > openLimitMs;
-      if (engine.isListening ? watchdog.isHanging(engine.word) : !engine.ready && isLate) {
-        engine.kill("hang");
-      }
+      const leftMs = engine.isListening ? watchdog.look(engine.word) : LOOK_MS;
+      if (leftMs === 0 || (!engine.ready && isLate)) engine.kill("hang");
+      else nextMs = Math.min(nextMs, leftMs);
     }
+    this.#looking = setTimeout(() => this.#look(), nextMs);
   }
 
   /** Takes note of an engine's end; what follows from it is another step's. */
