@@ -12,6 +12,7 @@ import { Lite3Error } from "../base/errors.ts";
 import {
   type Command,
   decodeCommand,
+  type FailureCause,
   type OpenCommand,
   type ReadyEvent,
 } from "../service/control.ts";
@@ -50,6 +51,18 @@ export async function runEngine(
   await engine.run();
 }
 
+/** Too many requests in a row came to nothing: a new engine may do better. */
+export class ExhaustedError extends Lite3Error {
+  readonly failing: FailureCause;
+
+  constructor(failing: FailureCause, last: string) {
+    const what = failing === "nonFinite" ? "actions" : "inferences";
+    const how = failing === "nonFinite" ? "were not finite" : "failed";
+    super("NATIVE", `Cannot go on: too many ${what} in a row ${how}, the last: ${last}`);
+    this.failing = failing;
+  }
+}
+
 class Engine implements Disposable {
   readonly #control: MessageSocket;
   readonly #page: EnginePage;
@@ -79,7 +92,8 @@ class Engine implements Disposable {
         await waiting;
         waiting = this.#handleRest();
       }
-      if (this.#serving?.inference.isExhausted === true) this.#giveUp(this.#serving.inference);
+      const { exhausted, reason = "" } = this.#serving?.inference ?? {};
+      if (exhausted !== undefined) throw new ExhaustedError(exhausted, reason);
     }
     this.#drain();
   }
@@ -285,13 +299,6 @@ class Engine implements Disposable {
       this.#epoll.wait(1);
       this.#page.words[WORD.beat] = ++this.#beat;
     }
-  }
-
-  #giveUp({ reason }: Inference): never {
-    throw new Lite3Error(
-      "NATIVE",
-      `Cannot go on: too many actions in a row were not finite, the last: ${reason}`,
-    );
   }
 
   #setState(state: EngineState): void {

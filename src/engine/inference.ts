@@ -4,11 +4,11 @@
  */
 
 import { monotonicUs } from "../../ffi/clock.ts";
-import { NativeError } from "../../ffi/rknn_library.ts";
 import { Lite3Error } from "../base/errors.ts";
 import type { PolicyState } from "../runtime/backend.ts";
+import { NotFiniteError } from "../runtime/not_finite.ts";
 import type { Policy } from "../runtime/policy.ts";
-import type { OpenCommand } from "../service/control.ts";
+import type { FailureCause, OpenCommand } from "../service/control.ts";
 import { COUNTER, type EnginePage, recordUs, WORD, writeLast } from "../service/page.ts";
 import { hasAction, ROWS_MAX, STATUS } from "../wire/protocol.ts";
 import { DriftWatch, limitAction, watchChange } from "./guards.ts";
@@ -24,7 +24,7 @@ export interface Episode {
   readonly last: Float32Array | undefined;
 }
 
-type Guards = Pick<OpenCommand, "actionLimit" | "ranges" | "nonFiniteMax">;
+type Guards = Pick<OpenCommand, "actionLimit" | "ranges" | "failuresMax">;
 
 export class Inference {
   /** The rows of the request, shape [ROWS_MAX, observationSize]: the framers fill it. */
@@ -37,8 +37,8 @@ export class Inference {
   /** µs of CLOCK_MONOTONIC: when the clock was last read. */
   nowUs = 0;
   inferenceUs = 0;
-  /** So many actions in a row were not finite that this engine should end. */
-  isExhausted = false;
+  /** What went wrong so many times in a row that this engine should end. */
+  exhausted: FailureCause | undefined;
   readonly #policy: Policy;
   readonly #fallback: Policy | undefined;
   readonly #fallbackState: PolicyState | undefined;
@@ -54,7 +54,9 @@ export class Inference {
   #episode!: Episode;
   #rows = 0;
   #startedUs = 0;
-  #nonFiniteRun = 0;
+  /** Inferences in a row that failed; of those, the last ones whose action was not finite. */
+  #failures = 0;
+  #nonFinite = 0;
   #shownUs = 0;
   /** The row that the page does not show yet. */
   #unshown = -1;
@@ -150,7 +152,8 @@ export class Inference {
   }
 
   #count(): void {
-    this.#nonFiniteRun = 0;
+    this.#failures = 0;
+    this.#nonFinite = 0;
     const timesUs = this.#npuTimesUs;
     if (timesUs === undefined) return;
     const { set, run, get } = this.#page.histograms;
@@ -165,7 +168,7 @@ export class Inference {
     this.status = isInput ? STATUS.badInput : STATUS.failed;
     this.reason = error instanceof Error ? error.message : String(error);
     if (isInput) return false;
-    if (isNonFinite(error)) this.#countNonFinite();
+    this.#countFailure(error instanceof NotFiniteError);
     const action = this.#actionRows[row] as Float32Array;
     if (this.#fallback === undefined || this.#fallbackState === undefined) return false;
     try {
@@ -180,11 +183,12 @@ export class Inference {
     }
   }
 
-  #countNonFinite(): void {
-    (this.#page.counters[COUNTER.nonFinite] as number)++;
-    this.#nonFiniteRun++;
-    const { nonFiniteMax } = this.#guards;
-    if (nonFiniteMax > 0 && this.#nonFiniteRun >= nonFiniteMax) this.isExhausted = true;
+  #countFailure(isNonFinite: boolean): void {
+    if (isNonFinite) (this.#page.counters[COUNTER.nonFinite] as number)++;
+    this.#failures++;
+    this.#nonFinite = isNonFinite ? this.#nonFinite + 1 : 0;
+    if (this.#failures < this.#guards.failuresMax) return;
+    this.exhausted = this.#nonFinite === this.#failures ? "nonFinite" : "failed";
   }
 
   #finish(): void {
@@ -218,10 +222,6 @@ export class Inference {
     if (isDegraded && this.status === STATUS.ok) this.status = STATUS.degraded;
   }
 }
-
-/** Policies and backends throw NATIVE for numbers; what the NPU's library refuses is more. */
-const isNonFinite = (error: unknown): boolean =>
-  error instanceof Lite3Error && error.code === "NATIVE" && !(error instanceof NativeError);
 
 const rowsOf = (all: Float32Array, size: number): Float32Array[] =>
   Array.from({ length: ROWS_MAX }, (_, row) => all.subarray(row * size, (row + 1) * size));

@@ -8,6 +8,7 @@ import { Lite3Error } from "../base/errors.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import type { Backend, PolicyState } from "./backend.ts";
+import { NotFiniteError } from "./not_finite.ts";
 
 export interface Policy extends Disposable {
   readonly backend: Backend;
@@ -39,10 +40,10 @@ export function createPolicy(
     actionSize,
     act(observation, action, state) {
       assert(observation.length === observationSize, "observation length");
-      checkFinite("observation", observation, "MALFORMED");
+      checkObservation("observation", observation);
       normalised.set(observation);
       normalizer?.apply(normalised);
-      checkFinite("normalised observation", normalised, "MALFORMED");
+      checkObservation("normalised observation", normalised);
       const running = backend.infer(normalised, action, state, 1);
       if (running !== undefined) return running.then(() => checkAction(action));
       checkAction(action);
@@ -51,12 +52,21 @@ export function createPolicy(
   };
 }
 
-const checkAction = (action: Float32Array): void => checkFinite("action", action, "NATIVE");
+function checkObservation(what: string, values: Float32Array): void {
+  const wrong = notFinite(what, values);
+  if (wrong !== undefined) throw new Lite3Error("MALFORMED", wrong);
+}
 
-function checkFinite(what: string, values: Float32Array, code: "MALFORMED" | "NATIVE"): void {
+function checkAction(action: Float32Array): void {
+  const wrong = notFinite("action", action);
+  if (wrong !== undefined) throw new NotFiniteError(wrong);
+}
+
+function notFinite(what: string, values: Float32Array): string | undefined {
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i])) {
-      throw new Lite3Error(code, `Cannot act: ${what}[${i}] is ${values[i]}, need finite numbers`);
+      return `Cannot act: ${what}[${i}] is ${values[i]}, need finite numbers`;
     }
   }
+  return undefined;
 }

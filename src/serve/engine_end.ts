@@ -9,13 +9,8 @@ import type { EngineProcess } from "./engine_process.ts";
 import type { DeathKind } from "./view.ts";
 
 /** What the death of an engine that served counts as. */
-export function kindOfDeath(
-  engine: EngineProcess,
-  nonFinite: number,
-  nonFiniteMax: number,
-): DeathKind {
-  if (engine.killedFor !== undefined) return engine.killedFor;
-  return engine.failure !== undefined && nonFinite >= nonFiniteMax ? "nonFinite" : "crash";
+export function kindOfDeath({ killedFor, failure }: EngineProcess): DeathKind {
+  return killedFor ?? failure?.cause ?? "crash";
 }
 
 /** Why an engine could not be opened, as the verb's error. */

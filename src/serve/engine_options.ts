@@ -16,8 +16,8 @@ import type { EngineOptions } from "./settings.ts";
 
 export type ServeFlags = FlagValues<typeof SERVE_FLAGS>;
 
-/** Actions in a row that are not finite: then the model or the NPU is broken. */
-const NON_FINITE_MAX = 10;
+/** Inferences in a row without an action: then the model or the NPU is broken. */
+const FAILURES_MAX = 10;
 /** Ranges go to the engine in one message of 64 KiB, some 20 characters a number. */
 const RANGE_TERMS_MAX = 1_500;
 
@@ -32,7 +32,7 @@ export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
     warmup,
     actionLimit,
     maxClients,
-    nonFiniteMax: NON_FINITE_MAX,
+    failuresMax: FAILURES_MAX,
     allowUids: allowUid === undefined ? undefined : parseIds("user", allowUid, "--allow-uid"),
     allowGids: allowGid === undefined ? undefined : parseIds("group", allowGid, "--allow-gid"),
     record: record === undefined ? undefined : { path: resolve(record), rows: recordRows },

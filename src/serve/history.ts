@@ -17,7 +17,7 @@ export class History {
     CounterName,
     number
   >;
-  readonly deaths: Record<DeathKind, number> = { crash: 0, hang: 0, nonFinite: 0 };
+  readonly deaths: Record<DeathKind, number> = { crash: 0, hang: 0, nonFinite: 0, failed: 0 };
   restarts = 0;
   swaps = 0;
   readonly #events: ServiceEvent[] = [];

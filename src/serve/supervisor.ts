@@ -59,7 +59,8 @@ export class Supervisor implements Disposable {
   readonly #watch;
   readonly #fallback: FallbackPolicy | undefined;
   readonly #engines = new Map<EngineProcess, Watchdog>();
-  readonly #timers: Timer[] = [];
+  #watching: Timer | undefined;
+  #looking: Timer | undefined;
   #stop: Stop | undefined;
   #listeners: readonly Listener[] = [];
   /** The files that serve, as they were at the start or are since a reload. */
@@ -100,7 +101,7 @@ export class Supervisor implements Disposable {
   async open(stop: Stop): Promise<ReadyEvent | undefined> {
     this.#stop = stop;
     stop.signal.addEventListener("abort", () => this.#bell.ring());
-    this.#every(LOOK_MS, () => this.#look());
+    this.#look();
     for (;;) {
       const engine = this.#spawn(this.#accepted, 1);
       await this.#bell.until(() => stop.requested || !!engine.ready || !!engine.end);
@@ -136,11 +137,11 @@ export class Supervisor implements Disposable {
 
   /** Serves until the wish to stop. Throws NATIVE when no engine stays alive. */
   async serve(): Promise<void> {
-    this.#every(WATCH_MS, () => {
+    this.#watching = setInterval(() => {
       if (this.#watch?.hasChanged() === true) this.reload();
       const { counters, observation } = this.#current?.snapshot() ?? {};
       if (observation !== undefined && counters?.answered) this.#recent.add(observation);
-    });
+    }, WATCH_MS);
     await runSteps({
       isOver: () => this.#stop?.requested === true || this.#final !== undefined,
       step: () => this.#step(),
@@ -151,7 +152,8 @@ export class Supervisor implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#looking);
+    clearInterval(this.#watching);
     for (const engine of this.#engines.keys()) {
       engine.kill(undefined);
       engine[Symbol.dispose]();
@@ -159,10 +161,6 @@ export class Supervisor implements Disposable {
     this.#engines.clear();
     this.#next?.files[Symbol.dispose]();
     this.#accepted[Symbol.dispose]();
-  }
-
-  #every(ms: number, action: () => void): void {
-    this.#timers.push(setInterval(action, ms));
   }
 
   /** Does one thing that is due; false when nothing is. */
@@ -213,16 +211,18 @@ export class Supervisor implements Disposable {
     return engine;
   }
 
-  /** Ends engines that hang. */
+  /** Ends engines that hang, now and from now on. */
   #look(): void {
     const { options, inferTimeoutMs } = this.settings;
     const openLimitMs = OPEN_LIMIT_MS + options.warmup * inferTimeoutMs;
+    let nextMs = LOOK_MS;
     for (const [engine, watchdog] of this.#engines) {
       const isLate = performance.now() - engine.startedMs > openLimitMs;
-      if (engine.isListening ? watchdog.isHanging(engine.word) : !engine.ready && isLate) {
-        engine.kill("hang");
-      }
+      const leftMs = engine.isListening ? watchdog.look(engine.word) : LOOK_MS;
+      if (leftMs === 0 || (!engine.ready && isLate)) engine.kill("hang");
+      else nextMs = Math.min(nextMs, leftMs);
     }
+    this.#looking = setTimeout(() => this.#look(), nextMs);
   }
 
   /** Takes note of an engine's end; what follows from it is another step's. */
@@ -255,8 +255,8 @@ export class Supervisor implements Disposable {
 
   #noteDeath(engine: EngineProcess): void {
     const now = performance.now();
-    const { answered, nonFinite } = engine.snapshot().counters;
-    const kind = kindOfDeath(engine, nonFinite, this.settings.options.nonFiniteMax);
+    const { answered } = engine.snapshot().counters;
+    const kind = kindOfDeath(engine);
     this.history.deaths[kind]++;
     const how = `engine ${engine.pid} ${engine.describeEnd()}`;
     this.history.tell("warn", "death", how, { kind, pid: engine.pid, answered });

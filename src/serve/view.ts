@@ -2,6 +2,7 @@
  * What the service shows of itself: to HTTP, and in its last line.
  */
 
+import type { FailureCause } from "../service/control.ts";
 import type { CounterName, EngineSnapshot } from "../service/page.ts";
 
 /** The service as others see it; knows nothing of processes. */
@@ -44,7 +45,7 @@ export interface ServedModel {
   readonly version?: string;
 }
 
-export type DeathKind = "crash" | "hang" | "nonFinite";
+export type DeathKind = "crash" | "hang" | FailureCause;
 
 export interface ServiceEvent {
   /** ISO 8601, UTC. */

@@ -46,8 +46,8 @@ export interface OpenCommand {
   readonly fallbackOnly?: boolean | undefined;
   /** Largest |a| of an action; what is beyond is cut and marked. */
   readonly actionLimit?: number | undefined;
-  /** Actions in a row that are not finite before the engine gives up. */
-  readonly nonFiniteMax: number;
+  /** Inferences in a row that fail, or whose action is not finite, before the engine gives up. */
+  readonly failuresMax: number;
   readonly maxClients: number;
   /** Of Unix sockets' peers; who is in neither is refused, where one is given. */
   readonly allowUids?: readonly number[] | undefined;
@@ -91,12 +91,21 @@ export interface ReadyEvent {
   readonly ms: number;
 }
 
+/** Actions that were not finite, or inferences that failed in whatever way. */
+export type FailureCause = "nonFinite" | "failed";
+
 export type EngineEvent =
   | ReadyEvent
   | { readonly event: "listening" }
   | { readonly event: "handed"; readonly connections: number }
   /** The last words: the process ends with that code's status. */
-  | { readonly event: "failed"; readonly code: ErrorCode; readonly message: string }
+  | {
+      readonly event: "failed";
+      readonly code: ErrorCode;
+      readonly message: string;
+      /** What kept going wrong, where that is why. */
+      readonly cause?: FailureCause | undefined;
+    }
   | {
       readonly event: "warn" | "info";
       readonly name: string;

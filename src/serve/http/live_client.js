@@ -179,8 +179,9 @@ function showHeader(status, change) {
   );
   setTile(
     "deaths",
-    String(deaths.crash + deaths.hang + deaths.nonFinite),
-    `${deaths.crash} crashed, ${deaths.hang} hung, ${deaths.nonFinite} not finite; ` +
+    String(deaths.crash + deaths.hang + deaths.nonFinite + deaths.failed),
+    `${deaths.crash} crashed, ${deaths.hang} hung, ${deaths.nonFinite} not finite, ` +
+      `${deaths.failed} failed; ` +
       `${status.restarts} restarts, ${status.swaps} swaps`,
   );
   const { engineRssBytes, supervisorRssBytes } = status;

@@ -63,6 +63,7 @@ function addProcess(registry: Registry, view: ServiceView, snapshot: ServiceSnap
     ["crash", deaths.crash],
     ["hang", deaths.hang],
     ["non_finite", deaths.nonFinite],
+    ["failed", deaths.failed],
   ]);
   const memory = new Gauge({
     name: "lite3rl_resident_memory_bytes",

@@ -124,7 +124,7 @@ describe("serve --http", () => {
     const engines = Bun.spawnSync(["pgrep", "-P", String(service.program.pid)]).stdout;
     process.kill(Number(String(engines).split("\n")[0]), "SIGKILL");
     const after = await statusWhen(({ restarts, ready }) => restarts > before.restarts && ready);
-    expect(after.deaths).toEqual({ crash: 1, hang: 0, nonFinite: 0 });
+    expect(after.deaths).toEqual({ crash: 1, hang: 0, nonFinite: 0, failed: 0 });
     expect(after.totals.answered).toBe(before.totals.answered);
     expect([after.ready, after.restarts]).toEqual([true, before.restarts + 1]);
     expect(after.events.map(({ name }) => name)).toContain("death");

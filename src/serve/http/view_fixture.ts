@@ -87,7 +87,7 @@ const SNAPSHOT: Omit<ServiceSnapshot, "engine" | "totals"> = {
     backend: "mlp",
     evidence: "cpu",
   },
-  deaths: { crash: 0, hang: 0, nonFinite: 0 },
+  deaths: { crash: 0, hang: 0, nonFinite: 0, failed: 0 },
   restarts: 0,
   swaps: 2,
   engineRssBytes: 60 << 20,
