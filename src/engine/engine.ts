@@ -14,6 +14,7 @@ import {
   decodeCommand,
   type OpenCommand,
   type ReadyEvent,
+  REQUEST_FAILED,
 } from "../service/control.ts";
 import { type EnginePage, type EngineState, STATES, WORD } from "../service/page.ts";
 import { Clients } from "./clients.ts";
@@ -171,7 +172,9 @@ class Engine implements Disposable {
     page.words[WORD.actionSize] = actionSize;
     page.words[WORD.hasNpuTimes] = model.npuTimesUs === undefined ? 0 : 1;
     const recorder = this.#createRecorder(command, observationSize);
-    const inference = new Inference(model, command, page);
+    const inference = new Inference(model, command, page, (reason) => {
+      this.#events.report("warn", REQUEST_FAILED, `a request failed: ${reason}`, monotonicUs());
+    });
     const { generation } = command;
     const { hello } = model;
     const service: Service = {

@@ -12,10 +12,11 @@ import { messagePair } from "../../ffi/message_socket.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { plural } from "../base/text.ts";
 import type { Stop } from "../base/stop.ts";
+import { loadingText, SLOW_LOAD_MS } from "../runtime/isolated.ts";
 import type { OpenCommand, ReadyEvent } from "../service/control.ts";
 import { Bell } from "./bell.ts";
 import { kindOfDeath, openingError, type Sizes, sizesProblem } from "./engine_end.ts";
-import { type EngineNotice, EngineProcess } from "./engine_process.ts";
+import { type EngineNotice, EngineProcess, openLimitMs } from "./engine_process.ts";
 import { createFallbackPolicy, type FallbackPolicy } from "./fallback_policy.ts";
 import { type Counters, History } from "./history.ts";
 import type { Listener } from "./listener.ts";
@@ -29,8 +30,6 @@ import { createWatchdog, LOOK_MS, type Watchdog } from "./watchdog.ts";
 const DRAIN_MS = 500;
 /** What an engine may take beyond that until it has ended. */
 const END_MS = 1_500;
-/** For starting a process and loading a model; under emulation the process alone takes seconds. */
-const OPEN_LIMIT_MS = 60_000;
 /** For what an engine does between two requests. */
 const COMMAND_LIMIT_MS = 10_000;
 const WATCH_MS = 500;
@@ -95,7 +94,10 @@ export class Supervisor implements Disposable {
     for (;;) {
       // By the names that were given, so that an error has them.
       const engine = this.#spawn(this.settings.files, 1);
-      await this.#bell.until(() => stop.requested || !!engine.ready || !!engine.end);
+      const isOver = (): boolean => stop.requested || !!engine.ready || !!engine.end;
+      await this.#bell.until(isOver, SLOW_LOAD_MS);
+      if (!isOver()) this.history.tell("info", "loading", loadingText(openLimitMs(this.settings)));
+      await this.#bell.until(isOver);
       if (stop.requested) return undefined;
       if (engine.ready !== undefined && engine.end === undefined) {
         this.#current = engine;
@@ -210,10 +212,9 @@ export class Supervisor implements Disposable {
 
   /** Ends engines that hang. */
   #look(): void {
-    const { options, inferTimeoutMs } = this.settings;
-    const openLimitMs = OPEN_LIMIT_MS + options.warmup * inferTimeoutMs;
+    const limitMs = openLimitMs(this.settings);
     for (const [engine, watchdog] of this.#engines) {
-      const isLate = performance.now() - engine.startedMs > openLimitMs;
+      const isLate = performance.now() - engine.startedMs > limitMs;
       if (engine.isListening ? watchdog.isHanging(engine.word) : !engine.ready && isLate) {
         engine.kill("hang");
       }

@@ -5,8 +5,9 @@
  */
 
 import type { Core } from "../../ffi/rknn_api.ts";
+import { NativeError } from "../../ffi/rknn_library.ts";
 import { programCommand } from "../base/program.ts";
-import type { ErrorCode } from "../base/errors.ts";
+import type { ErrorCode, Lite3Error } from "../base/errors.ts";
 import type { IoKind } from "../runtime/rknn.ts";
 
 export const ENGINE_VERB = "engine";
@@ -89,12 +90,23 @@ export interface ReadyEvent {
   readonly ms: number;
 }
 
+export type FailedCall = Pick<NativeError, "call" | "status" | "because" | "cure">;
+
+/** Of requests that failed: what the library said goes with it. */
+export const REQUEST_FAILED = "request-failed";
+
 export type EngineEvent =
   | ReadyEvent
   | { readonly event: "listening" }
   | { readonly event: "handed"; readonly connections: number }
   /** The last words: the process ends with that code's status. */
-  | { readonly event: "failed"; readonly code: ErrorCode; readonly message: string }
+  | {
+      readonly event: "failed";
+      readonly code: ErrorCode;
+      readonly message: string;
+      /** Of the call into the NPU's library that failed. */
+      readonly native?: FailedCall | undefined;
+    }
   | {
       readonly event: "warn" | "info";
       readonly name: string;
@@ -108,6 +120,14 @@ export const encodeCommand = (command: Command): Uint8Array =>
 
 export const decodeCommand = (bytes: Uint8Array): Command =>
   JSON.parse(new TextDecoder().decode(bytes)) as Command;
+
+/** What the engine's error says of itself, without what the library said. */
+export function describeFailure(error: Lite3Error): EngineEvent {
+  const { code, message } = error;
+  if (!(error instanceof NativeError)) return { event: "failed", code, message };
+  const { call, status, because, cure } = error;
+  return { event: "failed", code, message, native: { call, status, because, cure } };
+}
 
 /** One line, with its end. */
 export const encodeEvent = (event: EngineEvent): string => `${JSON.stringify(event)}\n`;
