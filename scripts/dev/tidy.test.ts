@@ -70,7 +70,6 @@ const ORDER = [
     "src/cli/output.ts",
     "src/cli/program_flags.ts",
   ],
-  ["src/cli/command.ts", "src/cli/npu_flags.ts", "src/cli/output.ts", "src/cli/program_flags.ts"],
   ["src/closed_loop"],
   [
     "src/export",

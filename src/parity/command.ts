@@ -40,7 +40,6 @@ import { type Reporting, writeReports } from "./reports.ts";
 import { renderComparison } from "./render.ts";
 import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
 import { isCheckpoint } from "./side_model.ts";
-import { isCalibrated, needsModel } from "./sides.ts";
 import { isCalibrated, isToolkit, needsModel } from "./sides.ts";
 
 export default defineCommand({
@@ -161,22 +160,20 @@ export default defineCommand({
       if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
     }
     checkCheckpointFlags([a, ...others, flags.model ?? ""], flags);
-    const space = [a, ...others].some(isEndpoint) ? ("raw" as const) : undefined;
-    const checkpoint = { ...flags, normalizerEpsilon: flags.normalizerEps };
-    const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags, checkpoint };
     const isRaw = flags.closedLoop || [a, ...others].some(isEndpoint);
     const space = isRaw ? ("raw" as const) : undefined;
-    const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags };
+    const checkpoint = { ...flags, normalizerEpsilon: flags.normalizerEps };
+    const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags, checkpoint };
     if (others.length === 0) return recordAlone(a, options, flags);
     const closedLoop = planClosedLoop(flags);
     if (closedLoop !== undefined) checkSidesWalk(specs);
     const limit = flags.bisect ? flags.mae : undefined;
     const results: ParityResult[] = [];
     for (const b of others) {
-      results.push(await sayOnce(() => compareSides({ ...options, a, b, bisect: limit })));
       // A toolkit that joins by itself is no walker: its simulator takes seconds for a step.
       const walk = isToolkit(b) ? undefined : closedLoop;
-      results.push(await compareSides({ ...options, a, b, bisect: limit, closedLoop: walk }));
+      const pair = { ...options, a, b, bisect: limit, closedLoop: walk };
+      results.push(await sayOnce(() => compareSides(pair)));
     }
     save(mergeOutputs(results), flags);
     const judged = results.map((result, i) => {
