@@ -59,15 +59,15 @@ describeWith("cc")("serve with a .rknn", () => {
     expect({ status, stderr }).toEqual({
       status: 6,
       stderr:
-        "error: The NPU library's rknn_init gave -1 (FAIL) (it said \"E RKNN: failed to open rknn " +
-        'device!"): it failed without a reason of its own; RKNN_LOG_LEVEL=4 has it say more, ' +
+        "error: The NPU library's rknn_init gave -1 (FAIL) " +
+        '(it said "E RKNN: failed to open rknn device!"): it failed without a reason of its own; RKNN_LOG_LEVEL=4 has it say more, ' +
         "lite3rl doctor checks driver, library and permissions\n",
     });
   });
 
   test("says that it loads, and what the library said of requests that failed", async () => {
     const socket = join(directory, "words.sock");
-    // The load measures both ways in, by 32 runs each; then there is a warm-up of one, twice.
+    // The load measures both ways in, by 32 runs each.
     const service = await startService([...flags(), "--socket", socket, "--warmup", "0"], {
       env: environment({ DELAY_US: 55_000, FAIL: "run:66:-1,run:67:-1" }),
     });
