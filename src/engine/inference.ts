@@ -46,6 +46,7 @@ export class Inference {
   readonly #goodStatus: number;
   readonly #npuTimesUs: Float64Array | undefined;
   readonly #page: EnginePage;
+  readonly #onFailure: (reason: string) => void;
   readonly #guards: Guards;
   readonly #drift: DriftWatch | undefined;
   /** Views of each row. */
@@ -61,7 +62,14 @@ export class Inference {
   /** The row that the page does not show yet. */
   #unshown = -1;
 
-  constructor(model: ServedModel, guards: Guards, page: EnginePage) {
+  /** @param onFailure is told why a row had no action of the policy's, sound as it was */
+  constructor(
+    model: ServedModel,
+    guards: Guards,
+    page: EnginePage,
+    onFailure: (reason: string) => void,
+  ) {
+    this.#onFailure = onFailure;
     const { policy, fallback, isFallback } = model;
     const { observationSize, actionSize } = policy;
     this.#policy = policy;
@@ -168,6 +176,7 @@ export class Inference {
     this.status = isInput ? STATUS.badInput : STATUS.failed;
     this.reason = error instanceof Error ? error.message : String(error);
     if (isInput) return false;
+    this.#onFailure(this.reason);
     this.#countFailure(error instanceof NotFiniteError);
     const action = this.#actionRows[row] as Float32Array;
     if (this.#fallback === undefined || this.#fallbackState === undefined) return false;

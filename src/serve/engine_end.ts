@@ -15,8 +15,7 @@ export function kindOfDeath({ killedFor, failure }: EngineProcess): DeathKind {
 
 /** Why an engine could not be opened, as the verb's error. */
 export function openingError(engine: EngineProcess): Lite3Error {
-  const { failure } = engine;
-  if (failure !== undefined) return new Lite3Error(failure.code, failure.message);
+  if (engine.failureError !== undefined) return engine.failureError;
   return new Lite3Error(
     engine.killedFor === "hang" ? "DEADLINE" : "NATIVE",
     `Cannot open ${quote(engine.open.model)}: its engine ${engine.describeEnd()}; lite3rl doctor ` +

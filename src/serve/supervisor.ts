@@ -12,6 +12,7 @@ import { messagePair } from "../../ffi/message_socket.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { plural } from "../base/text.ts";
 import type { Stop } from "../base/stop.ts";
+import { loadingText, SLOW_LOAD_MS } from "../runtime/isolated.ts";
 import type { OpenCommand, ReadyEvent } from "../service/control.ts";
 import { keepFiles, type KeptFiles, tryToKeep } from "../service/kept_files.ts";
 import { Bell } from "./bell.ts";
@@ -23,7 +24,7 @@ import {
   type Sizes,
   sizesProblem,
 } from "./engine_end.ts";
-import { EngineProcess } from "./engine_process.ts";
+import { EngineProcess, openLimitMs } from "./engine_process.ts";
 import { createFallbackPolicy, type FallbackPolicy } from "./fallback_policy.ts";
 import { type Counters, History } from "./history.ts";
 import type { Listener } from "./listener.ts";
@@ -38,8 +39,6 @@ import { createWatchdog, LOOK_MS, type Watchdog } from "./watchdog.ts";
 const DRAIN_MS = 500;
 /** What an engine may take beyond that until it has ended. */
 const END_MS = 1_500;
-/** For starting a process and loading a model; under emulation the process alone takes seconds. */
-const OPEN_LIMIT_MS = 60_000;
 /** For what an engine does between two requests. */
 const COMMAND_LIMIT_MS = 10_000;
 const WATCH_MS = 500;
@@ -104,7 +103,10 @@ export class Supervisor implements Disposable {
     this.#look();
     for (;;) {
       const engine = this.#spawn(this.#accepted, 1);
-      await this.#bell.until(() => stop.requested || !!engine.ready || !!engine.end);
+      const isOver = (): boolean => stop.requested || !!engine.ready || !!engine.end;
+      await this.#bell.until(isOver, SLOW_LOAD_MS);
+      if (!isOver()) this.history.tell("info", "loading", loadingText(openLimitMs(this.settings)));
+      await this.#bell.until(isOver);
       if (stop.requested) return undefined;
       if (engine.ready !== undefined && engine.end === undefined) {
         this.#current = engine;
@@ -213,11 +215,10 @@ export class Supervisor implements Disposable {
 
   /** Ends engines that hang, now and from now on. */
   #look(): void {
-    const { options, inferTimeoutMs } = this.settings;
-    const openLimitMs = OPEN_LIMIT_MS + options.warmup * inferTimeoutMs;
+    const limitMs = openLimitMs(this.settings);
     let nextMs = LOOK_MS;
     for (const [engine, watchdog] of this.#engines) {
-      const isLate = performance.now() - engine.startedMs > openLimitMs;
+      const isLate = performance.now() - engine.startedMs > limitMs;
       const leftMs = engine.isListening ? watchdog.look(engine.word) : LOOK_MS;
       if (leftMs === 0 || (!engine.ready && isLate)) engine.kill("hang");
       else nextMs = Math.min(nextMs, leftMs);
