@@ -27,6 +27,7 @@ import { Inference } from "./inference.ts";
 import { openServedModel, type ServedModel } from "./open_model.ts";
 import { checkRecording, Recorder } from "./recorder.ts";
 import { useRealtime } from "./realtime.ts";
+import { ServiceTimes } from "./service_times.ts";
 import { warmUp } from "./warm_up.ts";
 
 /** Longest wait for an event: the supervisor sees the heart beat at least as often. */
@@ -210,6 +211,7 @@ class Engine implements Disposable {
     const service: Service = {
       inference,
       page,
+      times: new ServiceTimes(page.histograms.service),
       generation,
       actionSize,
       hello,
