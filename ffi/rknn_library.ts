@@ -52,7 +52,7 @@ export class NativeError extends Lite3Error {
     const known = STATUS[status];
     const statusName = known?.name ?? "an unknown status";
     const because = found?.because ?? known?.cause ?? "no version documents it";
-    const cure = found?.cure ?? known?.cure ?? "see what the library said";
+    const cure = found?.cure ?? known?.cure ?? "RKNN_LOG_LEVEL=4 has the library say more";
     const said = found?.said === undefined ? "" : ` (it said ${quote(found.said)})`;
     super(
       "NATIVE",

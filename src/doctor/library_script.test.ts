@@ -126,7 +126,7 @@ describe("renderLibraryStep() has bash", () => {
     expect(board.run(newer)).toEqual({
       exitCode: 0,
       said: [
-        "library: a newer one than 2.4.0 is needed, which is not in this script. Get it from",
+        "library: one newer than 2.4.0 is needed, which is not in this script. Get it from",
         `  ${VENDOR_LIBRARY.place}`,
         "and run: sudo LIBRKNNRT=/path/to/librknnrt.so bash bash",
       ],

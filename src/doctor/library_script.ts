@@ -87,7 +87,7 @@ fi
 const NO_DOWNLOAD = `
 file="\${LIBRKNNRT:-}"
 if [ -z "$file" ]; then
-  echo "library: a newer one than \${have:-none} is needed, which is not in this script. Get it from"
+  echo "library: one newer than \${have:-none} is needed, which is not in this script. Get it from"
   echo "  ${place}"
   echo "and run: sudo LIBRKNNRT=/path/to/librknnrt.so bash $0"
 fi

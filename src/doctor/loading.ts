@@ -15,7 +15,7 @@ const MACHINES: Readonly<Record<string, string>> = { arm64: "aarch64", x64: "x86
 
 /** An error of the library's calls has its own cure; one that was not loaded has another. */
 function cureOf(error: Lite3Error): string {
-  if (/^Cannot load the NPU library/.test(error.message)) {
+  if (error.message.startsWith("Cannot load the NPU library")) {
     return "install Rockchip's librknnrt: lite3rl doctor --fix prints how";
   }
   return "RKNN_LOG_LEVEL=4 lite3rl doctor --model … shows the library's own words";

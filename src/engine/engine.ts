@@ -15,7 +15,9 @@ import {
   type FailureCause,
   type OpenCommand,
   type ReadyEvent,
+  REQUEST_FAILED,
 } from "../service/control.ts";
+import { receiveFiles } from "../service/kept_files.ts";
 import { type EnginePage, type EngineState, STATES, WORD } from "../service/page.ts";
 import { Clients } from "./clients.ts";
 import type { Service } from "./connection.ts";
@@ -25,6 +27,7 @@ import { Inference } from "./inference.ts";
 import { openServedModel, type ServedModel } from "./open_model.ts";
 import { checkRecording, Recorder } from "./recorder.ts";
 import { useRealtime } from "./realtime.ts";
+import { ServiceTimes } from "./service_times.ts";
 import { warmUp } from "./warm_up.ts";
 
 /** Longest wait for an event: the supervisor sees the heart beat at least as often. */
@@ -75,6 +78,7 @@ class Engine implements Disposable {
   /** Events of this turn: how many there are, and the next to be handled. */
   #count = 0;
   #next = 0;
+  #busyPollUs = 0;
 
   constructor(control: MessageSocket, page: EnginePage, events: Events) {
     this.#control = control;
@@ -109,12 +113,25 @@ class Engine implements Disposable {
 
   /** Waits for events and handles them, as far as nothing has to be awaited. */
   #turn(timeoutMs: number): void | Promise<void> {
-    this.#count = this.#epoll.wait(timeoutMs);
+    this.#count = this.#poll() || this.#epoll.wait(timeoutMs);
     this.#next = 0;
     this.#page.words[WORD.beat] = ++this.#beat;
     if (this.#count === 0) this.#rest();
     this.#serving?.clients.collect(this.#count === 0);
     return this.#handleRest();
+  }
+
+  /**
+   * Looks without sleep for as long as `--busy-poll` says: waking up takes the kernel longer than
+   * an inference. 0, at once, where nothing is said or the turn before had no events.
+   */
+  #poll(): number {
+    if (this.#busyPollUs === 0 || this.#count === 0) return 0;
+    const untilUs = monotonicUs() + Math.min(this.#busyPollUs, TURN_MS * 1000);
+    let count: number;
+    do count = this.#epoll.wait(0);
+    while (count === 0 && monotonicUs() < untilUs);
+    return count;
   }
 
   #handleRest(): void | Promise<void> {
@@ -158,7 +175,7 @@ class Engine implements Disposable {
   #obey(command: Command, fds: readonly number[]): void | Promise<void> {
     switch (command.type) {
       case "open":
-        return this.#open(command);
+        return this.#open(command, fds);
       case "listen": {
         const { clients } = present(this.#serving, "an open model");
         clients.listen(command.kinds.map((kind, i) => ({ kind, fd: present(fds[i]) })));
@@ -176,22 +193,26 @@ class Engine implements Disposable {
     }
   }
 
-  async #open(command: OpenCommand): Promise<void> {
+  async #open(command: OpenCommand, fds: readonly number[]): Promise<void> {
     assert(this.#serving === undefined, "one model per engine");
     const page = this.#page;
-    const model = await openServedModel(command);
+    using files = receiveFiles(command.kept, fds);
+    const model = await openServedModel(command, files);
     const { observationSize, actionSize } = model.policy;
     page.words[WORD.generation] = command.generation;
     page.words[WORD.observationSize] = observationSize;
     page.words[WORD.actionSize] = actionSize;
     page.words[WORD.hasNpuTimes] = model.npuTimesUs === undefined ? 0 : 1;
     const recorder = this.#createRecorder(command, observationSize);
-    const inference = new Inference(model, command, page);
+    const inference = new Inference(model, command, page, (reason) => {
+      this.#events.report("warn", REQUEST_FAILED, `a request failed: ${reason}`, monotonicUs());
+    });
     const { generation } = command;
     const { hello } = model;
     const service: Service = {
       inference,
       page,
+      times: new ServiceTimes(page.histograms.service),
       generation,
       actionSize,
       hello,
@@ -202,6 +223,7 @@ class Engine implements Disposable {
     const warmup = await this.#warmUp(model, clients, command);
     service.recorder = recorder;
     useRealtime(command);
+    this.#busyPollUs = command.busyPollUs ?? 0;
     this.#setState("ready");
     this.#events.say(describeReady(model, warmup));
   }

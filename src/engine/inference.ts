@@ -47,6 +47,7 @@ export class Inference {
   readonly #goodStatus: number;
   readonly #npuTimesUs: Float64Array | undefined;
   readonly #page: EnginePage;
+  readonly #onFailure: (reason: string) => void;
   readonly #guards: Guards;
   readonly #drift: DriftWatch | undefined;
   /** Views of each row. */
@@ -65,7 +66,14 @@ export class Inference {
   /** The row that the page does not show yet. */
   #unshown = -1;
 
-  constructor(model: ServedModel, guards: Guards, page: EnginePage) {
+  /** @param onFailure is told why a row had no action of the policy's, sound as it was */
+  constructor(
+    model: ServedModel,
+    guards: Guards,
+    page: EnginePage,
+    onFailure: (reason: string) => void,
+  ) {
+    this.#onFailure = onFailure;
     const { policy, fallback, isFallback } = model;
     const { observationSize, actionSize } = policy;
     this.#policy = policy;
@@ -189,6 +197,7 @@ export class Inference {
     } else {
       this.#countFailure(isNonFinite);
     }
+    this.#onFailure(this.reason);
     return this.#fallBack(row) ? this.#runFrom(row + 1) : this.#finish();
   }
 

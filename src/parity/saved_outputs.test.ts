@@ -147,6 +147,10 @@ describe("the gate of parity", () => {
     expect(stderr).toMatch(
       /^failed: the largest error is \S+, above 1e-9; the 0.5 quantile of the errors is \S+, above 1e-9; the evidence is cpu and emulation, --require npu needs more\n$/,
     );
+    const { stdout } = await run(["parity", tiny, "emulated", ...limits]);
+    expect(stdout.trimEnd().split("\n").at(-1)).toBe(
+      "evidence of npu: FAILED, the evidence is cpu and emulation, --require npu needs more",
+    );
     const kept = ["--max", "1", "--quantile", "0.99=1", "--require", "emulation"];
     expect((await run(["parity", tiny, "emulated", ...kept])).status).toBe(0);
     expect(await run(["parity", tiny, "emulated", "--quantile", "2=1"])).toMatchObject({

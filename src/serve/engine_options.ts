@@ -23,7 +23,7 @@ const RANGE_TERMS_MAX = 1_500;
 
 export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
   const { backend, librknnrt, core, io, warmup, actionLimit, maxClients } = flags;
-  const { allowUid, allowGid, record, recordRows, calibration, cpu, fifo, mlock } = flags;
+  const { allowUid, allowGid, record, recordRows, calibration, cpu, fifo, mlock, busyPoll } = flags;
   return {
     backend,
     librknnrt,
@@ -40,6 +40,7 @@ export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
     cpu,
     fifo,
     mlock,
+    busyPollUs: busyPoll === undefined ? undefined : busyPoll * 1e6,
   };
 }
 

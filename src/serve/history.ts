@@ -5,6 +5,7 @@
 
 import { logEvent } from "../base/log.ts";
 import { COUNTERS, type CounterName } from "../service/page.ts";
+import type { EngineNotice } from "./engine_process.ts";
 import type { DeathKind, ServiceEvent } from "./view.ts";
 
 const EVENTS_MAX = 200;
@@ -20,6 +21,7 @@ export class History {
   restarts = 0;
   swaps = 0;
   readonly #events: ServiceEvent[] = [];
+  readonly #saidOfModel = new Set<string>();
 
   get events(): readonly ServiceEvent[] {
     return this.#events;
@@ -36,6 +38,16 @@ export class History {
     for (const counters of living) for (const name of COUNTERS) total[name] += counters[name];
     return total;
   }
+
+  /** What an engine says goes on; what each says of the same model, once. */
+  readonly pass = ({ event, name, message, count = 1 }: EngineNotice): void => {
+    if (name === "model") {
+      if (this.#saidOfModel.has(message)) return;
+      this.#saidOfModel.add(message);
+    }
+    const text = count > 1 ? `${message} (${count} times)` : message;
+    this.tell(event, name, text, { count });
+  };
 
   /** Logs something that happened, and remembers it. */
   tell(

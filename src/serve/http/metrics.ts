@@ -96,9 +96,12 @@ function addModel(registry: Registry, { model }: ServiceSnapshot): void {
 function addDurations(registry: Registry, { engine }: ServiceSnapshot): void {
   if (engine === undefined) return;
   const { service, inference, set, run, get } = engine;
-  addHistogram(registry, "service_seconds", "From a request read to its answer written", [
-    [{}, service],
-  ]);
+  addHistogram(
+    registry,
+    "service_seconds",
+    "From the last byte of a request read to its answer written",
+    [[{}, service]],
+  );
   addHistogram(registry, "inference_seconds", "Inference alone", [[{}, inference]]);
   if (set === undefined || run === undefined || get === undefined) return;
   addHistogram(registry, "npu_seconds", "Steps of an inference in the NPU's library", [
