@@ -8,10 +8,10 @@ import { notice, setJsonLog } from "../base/log.ts";
 import { type Stop, stopOnSignals } from "../base/stop.ts";
 import { defineCommand } from "../cli/command.ts";
 import type { ReadyEvent } from "../service/control.ts";
+import type { EngineSnapshot } from "../service/page.ts";
 import { checkReach, chooseEndpoints, httpAddress, openEndpoints } from "./endpoints.ts";
 import { chooseFiles, chooseOptions, type ServeFlags } from "./engine_options.ts";
 import { SERVE_FLAGS } from "./flags.ts";
-import type { Counters } from "./history.ts";
 import type { Listener } from "./listener.ts";
 import { describeReady } from "./ready.ts";
 import { createServiceView } from "./service_view.ts";
@@ -44,7 +44,7 @@ export default defineCommand({
       using _http = await openHttp(flags, supervisor);
       if (!stop.requested) context.announce(describeReady(flags.model, listeners, ready));
       await supervisor.serve();
-      notice(lastWords(supervisor.totals()));
+      notice(lastWords(supervisor.totals().counters));
     } finally {
       for (const listener of listeners) listener[Symbol.dispose]();
       process.stdin.destroy();
@@ -105,7 +105,7 @@ function checkCalibration(
   );
 }
 
-function lastWords(totals: Counters): string {
+function lastWords(totals: EngineSnapshot["counters"]): string {
   const { answered, connections, badInput, failed, protocolErrors, partialFrames } = totals;
   return (
     `stopped: ${answered} answers on ${connections} connections, ` +
