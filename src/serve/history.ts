@@ -14,6 +14,8 @@ export class History {
   readonly deaths: Record<DeathKind, number> = { crash: 0, hang: 0, nonFinite: 0, failed: 0 };
   restarts = 0;
   swaps = 0;
+  /** Hears of every event as well. */
+  onEvent: ((event: ServiceEvent) => void) | undefined;
   readonly #events: ServiceEvent[] = [];
 
   get events(): readonly ServiceEvent[] {
@@ -37,7 +39,9 @@ export class History {
     message: string,
     fields: Readonly<Record<string, unknown>> = {},
   ): void {
-    this.#events.push({ at: new Date().toISOString(), level, name, message });
+    const event = { at: new Date().toISOString(), level, name, message };
+    this.#events.push(event);
+    this.onEvent?.(event);
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
     logEvent(level, name, message, fields);
   }
