@@ -60,8 +60,8 @@ describeWith("cc")("serve with a .rknn", () => {
       status: 6,
       stderr:
         "error: The NPU library's rknn_init gave -1 (FAIL) " +
-        '(it said "E RKNN: failed to open rknn device!"): it failed without a reason of its own; RKNN_LOG_LEVEL=4 has it say more, ' +
-        "lite3rl doctor checks driver, library and permissions\n",
+        '(it said "E RKNN: failed to open rknn device!"): it failed without a reason of its own; ' +
+        "RKNN_LOG_LEVEL=4 has it say more, lite3rl doctor checks driver, library and permissions\n",
     });
   });
 
