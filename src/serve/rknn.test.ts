@@ -65,6 +65,16 @@ describeWith("cc")("serve with a .rknn", () => {
     });
   });
 
+  test("says who named a library that is not there", async () => {
+    const words = ["serve", "--model", model, "--socket", join(directory, "none.sock"), "--quiet"];
+    const { stderr } = await run(words, { env: { LITE3RL_LIBRKNNRT: "nowhere/librknnrt.so" } });
+    const path = join(process.cwd(), "nowhere/librknnrt.so");
+    expect(stderr).toBe(
+      `error: Cannot load the NPU library "${path}": there is no such file, ` +
+        "need librknnrt.so there (LITE3RL_LIBRKNNRT)\n",
+    );
+  });
+
   test("says that it loads, and what the library said of requests that failed", async () => {
     const socket = join(directory, "words.sock");
     // The load measures both ways in, by 32 runs each.
