@@ -13,7 +13,7 @@ import {
   start,
   TextStream,
 } from "../cli/program_fixture.ts";
-import { generateObservations } from "../dataset/observations.ts";
+import { generateObservations } from "../dataset/generate_observations.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { encodeOnnx, makeNode } from "../formats/onnx.ts";
 import { parseRknn } from "../formats/rknn.ts";

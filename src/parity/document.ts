@@ -31,6 +31,7 @@ export function parityDocument(
     }),
     worstSamples: worstSamples.map((worst) => ({ ...worst, ...valuesOf(result, worst.sample) })),
     samples: count,
+    ...(result.kinds === undefined ? {} : { kinds: [...result.kinds] }),
     dataset: samples.label,
     space,
     requiredTolerance: { mae: comparison.mae, max: comparison.max },

@@ -32,7 +32,7 @@ export function judge(
   const evidence = [...result.sides.map((side) => side.evidence), ...joined];
   const checks = [
     ...files.map((file) => check(`${file.file} is the model`, fileFailures(file, target))),
-    ...gateChecks(result.comparison, demands),
+    ...gateChecks(result, demands),
     ...(required === undefined
       ? []
       : [check(`evidence of ${required}`, [evidenceFailure(evidence, required) ?? []].flat())]),

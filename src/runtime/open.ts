@@ -10,7 +10,7 @@ import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
 import { contentKind } from "../formats/content_kind.ts";
-import { decodeOnnx, type OnnxModel } from "../formats/onnx.ts";
+import { decodeOnnx, type OnnxModel, tensorFloats } from "../formats/onnx.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import {
   checkStatsSize,
@@ -183,4 +183,18 @@ export async function chooseNormalizer(
   }
   if (use === undefined) notice(`${file.path}: no lite3rl metadata, taking --obs-stats as said`);
   return normalizer;
+}
+
+/** The normalizer that `lite3rl export` folded in, by the names of its constants. */
+export function foldedNormalizer({
+  model,
+  metadata,
+}: Partial<Pick<ModelFile, "model" | "metadata">>): Normalizer | undefined {
+  if (metadata?.normalizer !== "folded") return undefined;
+  const find = (name: string): Float32Array | undefined => {
+    const tensor = model?.graph.initializer?.find((one) => one.name === `obs_normalizer.${name}`);
+    return tensor && tensorFloats(tensor);
+  };
+  const [mean, std] = [find("mean"), find("std")];
+  return mean && std && mean.length === std.length ? createNormalizer({ mean, std }) : undefined;
 }
