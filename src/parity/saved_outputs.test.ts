@@ -190,6 +190,10 @@ describe("the gate of parity", () => {
     expect(stderr).toMatch(
       /^failed: the largest error is \S+ \(edge, sample 1033\), above 1e-9; the 0.5 quantile of the errors is \S+, above 1e-9; the evidence is cpu and emulation, --require npu needs more\n$/,
     );
+    // The limits that it says it needs are enough.
+    const { mae, max } = json["requiredTolerance"] as Record<string, number>;
+    const enough = ["--mae", `${mae}`, "--max", `${max}`];
+    expect((await run(["parity", tiny, "emulated", ...enough])).status).toBe(0);
     const kept = ["--max", "1", "--quantile", "0.99=1", "--require", "emulation"];
     expect((await run(["parity", tiny, "emulated", ...kept])).status).toBe(0);
     expect(await run(["parity", tiny, "emulated", "--quantile", "2=1"])).toMatchObject({

@@ -93,10 +93,11 @@ export function outputTable({ perOutput }: ParityComparison): Html {
 /** Errors on each kind of generated observations; nothing where they were not generated. */
 export function kindTable({ kinds }: ParityComparison): Html {
   if (kinds === undefined) return html``;
-  return html`<table class="rows">
+  return html`<h2>Beyond the plausible</h2>
+    <table class="rows">
       <thead>
         <tr>
-          <th>Generated observations</th>
+          <th>Observations</th>
           <th class="number">Samples</th>
           <th class="number">MAE</th>
           <th class="number">Largest</th>
