@@ -96,7 +96,9 @@ describe("parity --json", () => {
       status: 1,
       json: { pass: false, gate: { mae: 1e-9 } },
     });
-    expect(stderr).toMatch(/^failed: MAE is [\d.e-]+, above 1e-9\n$/);
+    expect(stderr).toMatch(
+      /^failed: MAE is [\d.e-]+ \(worst is \w+ with [\d.e-]+\), above 1e-9\n$/,
+    );
     // The tolerance that it says it needs is enough, and the next smaller number is not.
     const needed = (json.requiredTolerance as { mae: number }).mae;
     const [enough, short] = await Promise.all([

@@ -60,13 +60,15 @@ export function gateChecks(
     return [{ name, pass, failures, found, limit }];
   };
   const { mae, max, quantile } = gate;
+  const [worst] = comparison.perOutput.toSorted((one, other) => other.mae - one.mae);
+  const ofOutput = worst === undefined ? "" : ` (worst is ${worst.name} with ${figure(worst.mae)})`;
   const [largest = comparison] = kinds.toSorted((one, other) => other.max - one.max);
   const ofKind =
     "kind" in largest && largest.kind !== "plausible"
       ? ` (${largest.kind}, sample ${largest.worst.sample})`
       : "";
   return [
-    ...hold("MAE", comparison.mae, mae),
+    ...hold("MAE", comparison.mae, mae, ofOutput),
     ...hold("the largest error", largest.max, max, ofKind),
     ...(quantile === undefined
       ? []
