@@ -131,6 +131,11 @@ describe("lite3rl convert", () => {
     expect(json.cure).toMatch(/^float16 passes by emulation \(MAE .*--precision fp16$/);
     expect(endings(output)).toEqual(["", ".json", ".rejected", ".rejected.json"]);
     expect(isUntouched(output)).toBe(true);
+
+    // What passes later does not stand beside what had not.
+    const later = await convert(output);
+    expect(later.stderr).toContain(`removed ${output}.rejected, which an earlier conversion`);
+    expect(endings(output)).toEqual(["", ".json"]);
   });
 
   realTest(

@@ -197,7 +197,9 @@ describe("readObservations()", () => {
     });
     expect(await refusalOf(async () => readObservations("none.npy", 3))).toEqual({
       code: "NOT_FOUND",
-      message: 'Cannot read "none.npy": there is no such file, need a file',
+      message:
+        'Cannot read observations "none.npy": there is no such file, need a set that ' +
+        "lite3rl collect makes",
     });
   });
 });

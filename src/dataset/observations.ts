@@ -2,6 +2,7 @@
  * The observations that both sides are given: a recorded set, or seeded ones.
  */
 
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
 import { memorySource, readFile } from "../base/files.ts";
@@ -34,6 +35,13 @@ export async function readObservations(path: string, width?: number): Promise<Ob
 /** `readObservations()` with rows of all kinds. */
 export function readSamples(path: string, width?: number): Promise<Observations> {
   return describeSource("Cannot read observations", path, async () => {
+    if (!existsSync(path)) {
+      throw new Lite3Error(
+        "NOT_FOUND",
+        `Cannot read observations ${quote(path)}: there is no such file, need a set that ` +
+          "lite3rl collect makes",
+      );
+    }
     const { shape, data, kinds } = isRunLog(path) ? observationsOfLog(path) : await readArray(path);
     const [rows = 0, columns = 0] = shape;
     const isWidth = width === undefined ? columns > 0 : columns === width;

@@ -158,9 +158,11 @@ export default defineCommand({
     if (others.length === 0) return recordAlone(a, options, flags);
     const limit = flags.bisect ? flags.mae : undefined;
     const results: ParityResult[] = [];
-    for (const b of others) {
-      results.push(await sayOnce(() => compareSides({ ...options, a, b, bisect: limit })));
-    }
+    await sayOnce(async () => {
+      for (const b of others) {
+        results.push(await compareSides({ ...options, a, b, bisect: limit }));
+      }
+    });
     save(mergeOutputs(results), flags);
     const judged = results.map((result, i) => {
       // The toolkit's simulator of a file's recipe speaks of that file.

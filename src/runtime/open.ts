@@ -44,9 +44,25 @@ export async function readModel(path: string): Promise<ModelFile> {
     throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${CONTENT_ADVICE[kind]}`);
   }
   return describeSource("Cannot read model", path, () => {
-    const model = decodeOnnx(bytes);
+    const model = decodeModel(bytes);
     return { path, bytes, model, metadata: decodeMetadata(model) };
   });
+}
+
+/** Every ONNX model that a program wrote begins with the field `ir_version`. */
+const ONNX_BEGIN = 0x08;
+
+function decodeModel(bytes: Uint8Array): OnnxModel {
+  try {
+    return decodeOnnx(bytes);
+  } catch (error) {
+    if (!(error instanceof FormatError) || bytes.length === 0 || bytes[0] === ONNX_BEGIN) {
+      throw error;
+    }
+    const begin = new TextDecoder("latin1").decode(bytes.subarray(0, 40));
+    const found = /^[\t\n\r -~]*$/.test(begin) ? `a text, ${quote(begin)}…` : "another file";
+    throw new FormatError(`it is ${found}, need an ONNX model (${error.message})`);
+  }
 }
 
 const ADVICE: Readonly<Record<string, string>> = {
