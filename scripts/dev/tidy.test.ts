@@ -80,7 +80,7 @@ const ORDER = [
     "src/init",
     "src/npu_process",
   ],
-  ["src/demo"],
+  ["src/demo", "src/accept"],
   ["src/cli"],
   ["src/main.ts"],
 ];

@@ -34,7 +34,7 @@ const limitsFileSchema = v.strictObject({
   mae: amount,
   power_w: amount,
   gait_duration_s: amount,
-  latency_queries_min: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+  latency_queries_min: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1e6))),
   latency_duration_s: v.optional(
     v.pipe(v.number(), v.minValue(0), v.maxValue(LATENCY_DURATION_MAX_S)),
   ),

@@ -68,6 +68,12 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../parity/command.ts")).default,
   },
   {
+    name: "accept",
+    aliases: [],
+    summary: "Measure the blueprint's limits on a board, and archive the verdict with its evidence",
+    load: async () => (await import("../accept/command.ts")).default,
+  },
+  {
     name: "inspect",
     aliases: [],
     summary: "Say what a checkpoint, model or array file is, and what can be done with it",

@@ -15,10 +15,10 @@ import { parityReportSchema } from "./parity_document.ts";
 
 const text = v.string();
 const texts = v.array(text);
-const finite = v.pipe(v.number(), v.finite());
-const numbers = v.array(finite);
+const real = v.number();
+const numbers = v.array(real);
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const limit = v.pipe(v.number(), v.finite(), v.minValue(0));
+const limit = v.pipe(v.number(), v.minValue(0));
 const sha256 = v.pipe(text, v.regex(/^[0-9a-f]{64}$/));
 const evidence = v.picklist(ARITHMETICS);
 
@@ -43,15 +43,15 @@ const stage = <E extends v.ObjectEntries>(entries: E) =>
   ]);
 
 const spread = v.strictObject({
-  mean: finite,
-  p50: finite,
-  p90: finite,
-  p95: finite,
-  p99: finite,
-  p999: finite,
-  max: finite,
+  mean: real,
+  p50: real,
+  p90: real,
+  p95: real,
+  p99: real,
+  p999: real,
+  max: real,
 });
-const part = v.strictObject({ p50: finite, p99: finite });
+const part = v.strictObject({ p50: real, p99: real });
 
 const latency = stage({
   evidence,
@@ -61,13 +61,13 @@ const latency = stage({
   library: v.nullable(v.strictObject({ api: text, driver: text, io: text })),
   warmUp: count,
   queries: count,
-  durationS: finite,
+  durationS: real,
   /** Queries without an action, and what the first of them said. */
   unanswered: count,
   reason: v.nullable(text),
   us: spread,
   /** The p99 is below this with 99 % confidence; null where the queries are too few to say. */
-  p99UpperUs: v.nullable(finite),
+  p99UpperUs: v.nullable(real),
   split: v.nullable(v.strictObject({ setUs: part, runUs: part, getUs: part })),
   histogram: v.strictObject({ edges: numbers, counts: v.array(count), zeros: count }),
   /** Why it was no NPU that was asked; null where it was one. */
@@ -78,36 +78,36 @@ const preprocessing = stage({ steps: texts, queries: count, us: spread });
 
 const parity = stage({ comparison: parityReportSchema });
 
-const powerPhase = v.strictObject({ samples: count, meanW: finite, maxW: finite });
+const powerPhase = v.strictObject({ samples: count, meanW: real, maxW: real });
 const power = stage({
   source: text,
-  intervalS: finite,
+  intervalS: real,
   idle: powerPhase,
   load: powerPhase,
   /** Mean under load less mean before. */
-  aboveIdleW: finite,
+  aboveIdleW: real,
   /** The reading was the same all the time: is it alive? */
   constant: v.boolean(),
-  series: v.strictObject({ timeS: numbers, watts: numbers, loadFromS: finite }),
+  series: v.strictObject({ timeS: numbers, watts: numbers, loadFromS: real }),
 });
 
 const perPlace = v.nullable(numbers);
 const gaitFigures = v.strictObject({
   steps: count,
-  durationS: finite,
-  velocityErrorMps: v.nullable(finite),
-  yawErrorRadps: v.nullable(finite),
-  heightM: v.nullable(v.strictObject({ min: finite, max: finite, mean: finite })),
-  rollRmsDeg: v.nullable(finite),
-  pitchRmsDeg: v.nullable(finite),
-  slipMps: v.nullable(finite),
+  durationS: real,
+  velocityErrorMps: v.nullable(real),
+  yawErrorRadps: v.nullable(real),
+  heightM: v.nullable(v.strictObject({ min: real, max: real, mean: real })),
+  rollRmsDeg: v.nullable(real),
+  pitchRmsDeg: v.nullable(real),
+  slipMps: v.nullable(real),
   footForcePeakN: perPlace,
-  footAsymmetry: v.nullable(finite),
+  footAsymmetry: v.nullable(real),
   torqueRmsNm: perPlace,
   torquePeakNm: perPlace,
-  costOfTransport: v.nullable(finite),
+  costOfTransport: v.nullable(real),
   overruns: count,
-  latencyUs: v.strictObject({ p50: finite, p99: finite, max: finite }),
+  latencyUs: v.strictObject({ p50: real, p99: real, max: real }),
 });
 
 /** What the run's log says; every figure can be had from it again. */
@@ -117,9 +117,7 @@ const gaitOfLog = {
   /** The log has its end. */
   complete: v.boolean(),
   figures: gaitFigures,
-  imu: v.nullable(
-    v.strictObject({ angularVelocityRmsRadps: numbers, accelerationPeakMps2: finite }),
-  ),
+  imu: v.nullable(v.strictObject({ angularVelocityRmsRadps: numbers, accelerationPeakMps2: real })),
 };
 /** For plots: one point for every so many steps; peaks are of those steps. */
 const gaitSeries = v.strictObject({
@@ -138,7 +136,7 @@ const gait = stage({
   /** Is it a robot, or one in a computer? */
   isSimulated: v.boolean(),
   seed: count,
-  requestedS: finite,
+  requestedS: real,
   evidence,
   policy: text,
   ...gaitOfLog,
@@ -181,7 +179,7 @@ const row = v.strictObject({
 
 const gaitRow = v.strictObject({
   name: v.picklist(Object.keys(GAIT_LIMITS) as (keyof typeof GAIT_LIMITS)[]),
-  found: v.nullable(finite),
+  found: v.nullable(real),
   limit,
   ok: v.boolean(),
   where: v.exactOptional(text),
@@ -226,6 +224,13 @@ export const acceptDocumentSchema = v.strictObject({
   files: v.array(v.strictObject({ role: text, path: text, bytes: count, sha256 })),
   /** Names of the archive's files, beside this document and the digests. */
   members: texts,
+});
+
+/** `accept --json`: the document, and the archive that has it as `report.json`. */
+export const acceptReportSchema = v.strictObject({
+  archive: v.exactOptional(text),
+  sha256: v.exactOptional(sha256),
+  ...acceptDocumentSchema.entries,
 });
 
 export type AcceptDocument = v.InferOutput<typeof acceptDocumentSchema>;
