@@ -208,7 +208,7 @@ async function latencyStage(
   if (backend === undefined) return { state: "missing", why: noNpu ?? "" };
   const byWord = `the service at ${given} says that it rests on ${backend.arithmetic}`;
   const bar = progress("latency, seconds", limits.latency_duration_s);
-  return measureLatency({
+  return await measureLatency({
     backend,
     subject: given ?? path,
     stats,

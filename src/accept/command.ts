@@ -5,6 +5,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
 import {
   checkOutput,
@@ -17,7 +18,7 @@ import { LIMITS } from "../base/limits.ts";
 import { stopOnSignals } from "../base/stop.ts";
 import { type CommandResult, defineCommand, type FlagValues } from "../cli/command.ts";
 import { programOptions } from "../cli/program_flags.ts";
-import type { AcceptDocument } from "../report/accept_document.ts";
+import { type AcceptDocument, acceptDocumentSchema } from "../report/accept_document.ts";
 import { renderSuites } from "../report/junit.ts";
 import { accept, checkGoesOn } from "./accept.ts";
 import { archiveName, checkArchiveName, encodeArchive, memberNames, RUN_LOG } from "./archive.ts";
@@ -106,7 +107,9 @@ async function measure(flags: AcceptFlags, limits: AcceptDocument["limits"]) {
   });
   const runLog = existsSync(logPath) ? readFile(logPath, LIMITS.acceptanceBytes) : undefined;
   const members = { serviceLog, runLog };
-  const document = { ...found, members: memberNames(members) };
+  const whole = { ...found, members: memberNames(members) };
+  // In the schema's order, so that whoever reads it can write the same bytes.
+  const document = v.parse(acceptDocumentSchema, whole);
   const bytes = encodeArchive(document, members);
   checkGoesOn(stop);
   const path = output ?? archiveName(document);

@@ -27,7 +27,7 @@ export function latencyFigure(latency: Measured["latency"], limits: AcceptLimits
   return {
     ...base,
     title: `Latency of one query, µs (${evidence})`,
-    caption: `${histogramCaption(all, "query").replace("querys", "queries")}.`,
+    caption: `${histogramCaption(all, "answer")}.`,
     data: histogramFigure(all, "µs", [
       marker("p50", us.p50, "µs", "orange"),
       marker("p99", us.p99, "µs", "orange"),
