@@ -61,8 +61,13 @@ export function parseTar(bytes: Uint8Array): Map<string, Uint8Array> {
     if (!Buffer.from(head).equals(header(name, size))) {
       throw new FormatError(`the header of ${quote(name)} is not as lite3rl writes it`);
     }
+    const end = at + BLOCK + size + padding(size);
+    const between = bytes.subarray(at + BLOCK + size, end);
+    if (between.some((byte) => byte !== 0)) {
+      throw new FormatError(`${quote(name)} is followed by bytes that belong to nothing`);
+    }
     files.set(name, content);
-    at += BLOCK + size + padding(size);
+    at = end;
   }
   const rest = bytes.subarray(at);
   if (rest.length !== 2 * BLOCK || rest.some((byte) => byte !== 0)) {
