@@ -10,19 +10,11 @@ import {
   pathValue,
   switchValue,
   textValue,
+  wordsValue,
 } from "../cli/command.ts";
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { ENVIRONMENT_HELP, PROGRAM_FLAGS } from "../cli/program_flags.ts";
-import { type RowName, ROWS } from "../report/accept_document.ts";
-
-/** `power`, `power,gait`, or the flag more than once. */
-const rowsValue = (): v.GenericSchema<unknown, RowName[]> =>
-  v.pipe(
-    v.union([v.string(), v.array(v.string())], `needs rows such as power: ${ROWS.join(", ")}`),
-    v.transform((given) => [given].flat().flatMap((text) => text.split(","))),
-    v.array(v.picklist(ROWS, (issue) => `needs ${ROWS.join(", ")}, got ${issue.received}`)),
-    v.transform((names) => ROWS.filter((row) => names.includes(row))),
-  );
+import { ROWS } from "../report/accept_document.ts";
 
 export const ACCEPT_FLAGS = {
   model: { value: "<file>", help: "The policy, a .rknn", schema: v.optional(pathValue()) },
@@ -66,7 +58,7 @@ export const ACCEPT_FLAGS = {
   allowMissing: {
     value: "<rows>",
     help: `Rows that may be not measured: ${ROWS.join(", ")}`,
-    schema: v.optional(rowsValue(), []),
+    schema: v.optional(wordsValue(ROWS), []),
   },
   powerSensor: {
     value: "<name>",
