@@ -4,7 +4,7 @@
  */
 
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv } from "ajv";
 import { ACCEPT_SCHEMA, acceptSchema } from "../../scripts/dev/schema.ts";
@@ -238,7 +238,7 @@ describeWith("cc")("accept over the test double", () => {
     const program = start(words(flags), { env });
     const stderr = new TextStream(program.stderr);
     await stderr.until(/accept: gait/);
-    while (!existsSync(log)) await Bun.sleep(10);
+    while (!existsSync(log) || statSync(log).size < 70_000) await Bun.sleep(20);
     process.kill(-program.pid, "SIGINT");
     expect([await program.exited, (await stderr.rest()).trimEnd().split("\n").at(-1)]).toEqual([
       1,

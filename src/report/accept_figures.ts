@@ -32,7 +32,7 @@ export function latencyFigure(latency: Measured["latency"], limits: AcceptLimits
       marker("p50", us.p50, "µs", "orange"),
       marker("p99", us.p99, "µs", "orange"),
       ...upper,
-      marker("limit of the NPU's p99", limits.npu_latency_p99_ms * 1000, "µs", "green"),
+      marker("limit", limits.npu_latency_p99_ms * 1000, "µs", "green"),
     ]),
   };
 }

@@ -13,20 +13,35 @@ const note = (text: string): Html => html`<p class="lead">${text}</p>`;
 const absence = (stage: { readonly why: string }): Html =>
   html`<p class="no-data">${stage.why}</p>`;
 
-const QUANTILES = ["p50", "p90", "p95", "p99", "p999", "max", "mean"] as const;
+/** Quantiles with their titles; a narrow page shows the first three. */
+const QUANTILES = [
+  ["p50", "p50"],
+  ["p99", "p99"],
+  ["max", "largest"],
+  ["p90", "p90"],
+  ["p95", "p95"],
+  ["p999", "p99.9"],
+  ["mean", "mean"],
+] as const;
+const NARROW = 3;
 
 /** Times of a query and of its parts, and of what comes before it. */
 export function latencyTable({ latency, preprocessing }: Measured): Html {
   const rows: Html[] = [];
-  const number = (value: number | undefined) =>
-    html`<td class="number">${value === undefined ? "" : formatSignificant(value)}</td>`;
-  const add = (name: string, us: Partial<Record<(typeof QUANTILES)[number], number>>) =>
+  const kind = (column: number): string => (column < NARROW ? "number" : "number secondary");
+  const add = (name: string, us: Partial<Record<(typeof QUANTILES)[number][0], number>>) => {
+    const cells = QUANTILES.map(([key], column) => {
+      const value = us[key];
+      const shown = value === undefined ? "" : formatSignificant(value);
+      return html`<td class="${kind(column)}">${shown}</td>`;
+    });
     rows.push(
       html`<tr>
         <td>${name}</td>
-        ${QUANTILES.map((key) => number(us[key]))}
+        ${cells}
       </tr>`,
     );
+  };
   if (latency.state === "measured") {
     add("query", latency.us);
     if (latency.split !== null) {
@@ -36,13 +51,12 @@ export function latencyTable({ latency, preprocessing }: Measured): Html {
     }
   }
   if (preprocessing.state === "measured") add("preprocessing", preprocessing.us);
-  const names = ["p50", "p90", "p95", "p99", "p99.9", "largest", "mean"];
   return html`${latencySentence(latency)}
     <table class="rows">
       <thead>
         <tr>
           <th>µs</th>
-          ${names.map((name) => html`<th class="number">${name}</th>`)}
+          ${QUANTILES.map(([, title], column) => html`<th class="${kind(column)}">${title}</th>`)}
         </tr>
       </thead>
       <tbody>
