@@ -125,7 +125,7 @@ describe("judgeAcceptance()", () => {
     }
   });
 
-  test("does not take a part for the whole: a short run, few queries, a log without its end", () => {
+  test("takes no part for the whole: a short run, few queries, a log without its end", () => {
     expect([
       judged({ gait: { figures: { ...figures, durationS: 60 } } }),
       judged({ latency: { queries: 1000 } }),

@@ -61,14 +61,13 @@ export function judgeAcceptance(
     service: judgeService(measured.service),
     board: judgeBoard(measured.board),
   };
-  const rows = ROWS.map((name): AcceptRow => ({
-    name,
-    title: TITLES[name],
-    limit: limitText(name, limits),
-    allowedMissing: allowMissing.includes(name),
-    ...findings[name],
-  }));
-  return { rows, gaitRows: gaitRows.map((row) => ({ ...row })), ...conclude(rows, measured) };
+  const rows = ROWS.map((name): AcceptRow => {
+    const { state, found, evidence, why } = findings[name];
+    const [title, limit] = [TITLES[name], limitText(name, limits)];
+    const allowedMissing = allowMissing.includes(name);
+    return { name, title, state, found, limit, evidence, why, allowedMissing };
+  });
+  return { rows, gaitRows: structuredClone([...gaitRows]), ...conclude(rows, measured) };
 }
 
 function conclude(rows: readonly AcceptRow[], measured: Measured) {

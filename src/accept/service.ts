@@ -35,8 +35,9 @@ export interface RunningService {
 /** Starts `serve` with the model. Throws where it does not become ready. */
 export async function startOwn(options: ServiceOptions, socket: string): Promise<RunningService> {
   const { model, obsStats, librknnrt, core, io } = options;
+  const usual = ["--model", model, "--socket", socket, "--log", "json", "--core", core, "--io", io];
   const flags = [
-    ...["--model", model, "--socket", socket, "--log", "json", "--core", core, "--io", io],
+    ...usual,
     ...(obsStats === undefined ? [] : ["--obs-stats", obsStats]),
     ...(librknnrt === undefined ? [] : ["--librknnrt", librknnrt]),
   ];

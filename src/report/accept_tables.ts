@@ -77,8 +77,8 @@ function latencySentence(latency: Measured["latency"]): Html {
       ? ""
       : ` Library ${library.api}, driver ${library.driver}, numbers in by ${library.io}.`;
   return note(
-    `${subject} by ${backend}, which rests on ${evidence}: one query at a time, the next when the ` +
-      `last is answered, ${queries} queries in ${formatSignificant(durationS, "s")} after ` +
+    `${subject} by ${backend}, which rests on ${evidence}: one query at a time, the next when ` +
+      `the last is answered, ${queries} queries in ${formatSignificant(durationS, "s")} after ` +
       `${warmUp} to warm up; ${sure}. The limit is for the p99.${by}`,
   );
 }

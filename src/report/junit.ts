@@ -66,13 +66,13 @@ function suite({ name, properties, cases }: Suite): string[] {
 
 function testCase(suiteName: string, { name, failures, skipped }: Case): string[] {
   const own = attributes({ classname: suiteName, name });
+  const [message = skipped] = failures;
+  if (message === undefined) return [`    <testcase ${own}/>`];
+  const reason = attributes({ message });
   const inside =
     failures.length > 0
-      ? `<failure ${attributes({ message: failures[0] ?? "" })}>${escapeXml(failures.join("\n"))}</failure>`
-      : skipped === undefined
-        ? undefined
-        : `<skipped ${attributes({ message: skipped })}/>`;
-  if (inside === undefined) return [`    <testcase ${own}/>`];
+      ? `<failure ${reason}>${escapeXml(failures.join("\n"))}</failure>`
+      : `<skipped ${reason}/>`;
   return [`    <testcase ${own}>`, `      ${inside}`, "    </testcase>"];
 }
 
