@@ -15,6 +15,7 @@ import {
 } from "../dataset/observations.ts";
 import type { Bisection } from "../report/parity_document.ts";
 import { bisect } from "./bisect.ts";
+import { openingOrder } from "./opening_order.ts";
 import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
 import {
   isCalibrated,
@@ -72,7 +73,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   checkUsed(options, [a, b]);
   const saved = await Promise.all([a, b].filter(isSaved).map(readSavedSide));
   const sideOptions = describeSides(options, [a, b], saved[0]?.space);
-  const [first, second] = isEndpoint(a) ? [b, a] : [a, b];
+  const [first, second] = openingOrder(a, b, options.timeoutMs);
   using one = await openSide(first, second, sideOptions);
   using two = await openSide(second, first, sideOptions, one);
   checkSameSizes(one, two);
