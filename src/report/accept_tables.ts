@@ -88,8 +88,8 @@ export function parityNote(parity: Measured["parity"]): Html {
   const { sides, evidence, mae, max, samples, dataset, worst } = parity.comparison;
   return note(
     `${sides.a} (${evidence.a}) and ${sides.b} (${evidence.b}) on ` +
-      `${formatCount(samples, "observation")} (${dataset}): MAE ${formatSignificant(mae)}, largest ` +
-      `${formatSignificant(max)} at ${worst.output}.`,
+      `${formatCount(samples, "observation")} (${dataset}): MAE ${formatSignificant(mae)}, ` +
+      `largest ${formatSignificant(max)} at ${worst.output}.`,
   );
 }
 
