@@ -97,8 +97,8 @@ export function powerNote(power: Measured["power"]): Html {
   if (power.state !== "measured") return html``;
   const { idle, load, aboveIdleW } = power;
   return note(
-    `${formatFixed(load.meanW, 2, "W")} on average of ${load.samples} readings under load, at most ` +
-      `${formatFixed(load.maxW, 2, "W")}; ${formatFixed(idle.meanW, 2, "W")} of ${idle.samples} ` +
+    `${formatFixed(load.meanW, 2, "W")} on average of ${load.samples} readings under load, ` +
+      `at most ${formatFixed(load.maxW, 2, "W")}; ${formatFixed(idle.meanW, 2, "W")} of ${idle.samples} ` +
       `before; ${formatFixed(aboveIdleW, 2, "W")} more under load. The limit is for the whole.`,
   );
 }
