@@ -12,7 +12,7 @@ import { messagePair } from "../../ffi/message_socket.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { plural } from "../base/text.ts";
 import type { Stop } from "../base/stop.ts";
-import type { OpenCommand, ReadyEvent } from "../service/control.ts";
+import { FAILING, type OpenCommand, type ReadyEvent } from "../service/control.ts";
 import type { EngineTotals } from "../service/totals.ts";
 import { Bell } from "./bell.ts";
 import { kindOfDeath, openingError, type Sizes, sizesProblem } from "./engine_end.ts";
@@ -166,7 +166,8 @@ export class Supervisor implements Disposable {
     if (this.#next !== undefined) return false;
     if (this.#wantsReload) return this.#openNext(true);
     if (now >= (this.#fallback?.returnAtMs ?? Infinity)) return this.#openNext(false);
-    return this.#wantsSpare(now) && this.#openSpare();
+    const lacksSpare = this.settings.spare && this.#spare === undefined;
+    return lacksSpare && now >= this.#spareAtMs && this.#openSpare();
   }
 
   /** When the next thing is due that nothing rings for. */
@@ -203,6 +204,7 @@ export class Supervisor implements Disposable {
       if (this.#saidOfModel.has(message)) return;
       this.#saidOfModel.add(message);
     }
+    if (name === FAILING) this.#fallback?.failed(performance.now());
     const text = count > 1 ? `${message} (${count} times)` : message;
     this.history.tell(event, name, text, { count });
   }
@@ -368,10 +370,6 @@ export class Supervisor implements Disposable {
     if (!engine.isListening) engine.kill(undefined);
     else engine.tell({ type: "stop", drainMs: DRAIN_MS });
     setTimeout(() => engine.kill(undefined), DRAIN_MS + END_MS).unref();
-  }
-
-  #wantsSpare(now: number): boolean {
-    return this.settings.spare && this.#spare === undefined && now >= this.#spareAtMs;
   }
 
   #openSpare(): true {

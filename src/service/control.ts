@@ -118,6 +118,9 @@ export const encodeCommand = (command: Command): Uint8Array =>
 export const decodeCommand = (bytes: Uint8Array): Command =>
   JSON.parse(new TextDecoder().decode(bytes)) as Command;
 
+/** The name of the warning that the NPU keeps failing while the fallback answers. */
+export const FAILING = "failing";
+
 /** One line, with its end. */
 export const encodeEvent = (event: EngineEvent): string => `${JSON.stringify(event)}\n`;
 

@@ -3,9 +3,9 @@
 // pieces; now and then a client leaves in the middle of a frame and comes again.
 //
 // Usage: soak EXCHANGE REQUESTS SEED clean|faults|fallback:EXCHANGE CONNECTION…, each CONNECTION
-// such as raw:unix:PATH or framed:tcp:127.0.0.1:3588. With `faults` one observation in a thousand is
-// not finite, and the service may refuse and close; what it does answer must be right all the same.
-// With `fallback` so too, and actions may be those of the second EXCHANGE, marked where they can be.
+// such as raw:unix:PATH or framed:tcp:127.0.0.1:3588. With `faults` one observation in a thousand
+// is not finite, and the service may refuse and close; what it does answer must be right all the
+// same. With `fallback` so too, and actions may be the second EXCHANGE's, marked where they can be.
 // Prints {"settled":n} each second, then one line with all figures; status 1 if anything is wrong.
 #define _GNU_SOURCE
 #include "exchange.h"
