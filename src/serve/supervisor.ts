@@ -13,7 +13,7 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import { plural } from "../base/text.ts";
 import type { Stop } from "../base/stop.ts";
 import { loadingText, SLOW_LOAD_MS } from "../runtime/isolated.ts";
-import type { OpenCommand, ReadyEvent } from "../service/control.ts";
+import { FAILING, type OpenCommand, type ReadyEvent } from "../service/control.ts";
 import { keepFiles, type KeptFiles, tryToKeep } from "../service/kept_files.ts";
 import type { EngineTotals } from "../service/totals.ts";
 import { Bell } from "./bell.ts";
@@ -25,7 +25,7 @@ import {
   type Sizes,
   sizesProblem,
 } from "./engine_end.ts";
-import { EngineProcess, openLimitMs } from "./engine_process.ts";
+import { type EngineNotice, EngineProcess, openLimitMs } from "./engine_process.ts";
 import { createFallbackPolicy, type FallbackPolicy } from "./fallback_policy.ts";
 import { History } from "./history.ts";
 import type { Listener } from "./listener.ts";
@@ -182,7 +182,8 @@ export class Supervisor implements Disposable {
     if (this.#next !== undefined) return false;
     if (this.#wantsReload) return this.#openNext(true);
     if (now >= (this.#fallback?.returnAtMs ?? Infinity)) return this.#openNext(false);
-    return this.#wantsSpare(now) && this.#openSpare();
+    const lacksSpare = this.settings.spare && this.#spare === undefined;
+    return lacksSpare && now >= this.#spareAtMs && this.#openSpare();
   }
 
   /** When the next thing is due that nothing rings for. */
@@ -209,9 +210,14 @@ export class Supervisor implements Disposable {
       fallbackOnly: this.#fallback?.isActive,
       probe,
     };
-    const engine = new EngineProcess(open, kept.fds, this.#bell, this.history.pass);
+    const engine = new EngineProcess(open, kept.fds, this.#bell, (notice) => this.#hear(notice));
     this.#engines.set(engine, createWatchdog(inferTimeoutMs));
     return engine;
+  }
+
+  #hear(notice: EngineNotice): void {
+    if (notice.name === FAILING) this.#fallback?.failed(performance.now());
+    this.history.pass(notice);
   }
 
   /** Ends engines that hang, now and from now on. */
@@ -377,10 +383,6 @@ export class Supervisor implements Disposable {
     if (!engine.isListening) engine.kill(undefined);
     else engine.tell({ type: "stop", drainMs: DRAIN_MS });
     setTimeout(() => engine.kill(undefined), DRAIN_MS + END_MS).unref();
-  }
-
-  #wantsSpare(now: number): boolean {
-    return this.settings.spare && this.#spare === undefined && now >= this.#spareAtMs;
   }
 
   #openSpare(): true {
