@@ -66,8 +66,13 @@ describe("openPower()", () => {
   test("takes what a command prints, and the end of a file's last line", async () => {
     const powerFile = join(directory, "meter.csv");
     writeFileSync(powerFile, "time,watts\n12:00:01,7.5\n12:00:02,8.25 W\n");
-    expect([await reading({ powerCmd: "echo 9.5 W" }), await reading({ powerFile })]).toEqual([
+    expect([
+      await reading({ powerCmd: "echo 9.5 W" }),
+      await reading({ powerCmd: "sleep 1000 & printf 7 # by hand" }),
+      await reading({ powerFile }),
+    ]).toEqual([
       ['command "echo 9.5 W"', 9.5],
+      ['command "sleep 1000 & printf 7 # by hand"', 7],
       [`file "${powerFile}", last line`, 8.25],
     ]);
   });

@@ -217,7 +217,7 @@ describe("verifyArchive()", () => {
 });
 
 describe("accept verify", () => {
-  test("exits with 0 for a whole archive, whatever its verdict, and with 1 for another", async () => {
+  test("exits with 0 for a whole archive, whatever its verdict, else with 1", async () => {
     const path = write("whole.tar.gz", whole);
     const sound = await runJson(["accept", "verify", path]);
     expect([sound.status, sound.json]).toMatchObject([
