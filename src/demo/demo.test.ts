@@ -92,7 +92,7 @@ describe("demo", () => {
     rmse: number,
     quantiles: { p50: number, p90: number, p99: number, p999: number },
     cosine: number,
-    sqnrDb: evidence === "emulation" ? number : null,
+    sqnrDb: evidence === "cpu" ? null : number,
     perOutput: expect.any(Array),
     worst: { sample: number, output: expect.any(String), error: number },
     worstSamples: expect.any(Array),
