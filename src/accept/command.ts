@@ -35,7 +35,7 @@ const DURATION_MAX_S = 7_200;
 export default defineCommand({
   name: "accept",
   positionals: "[...words]",
-  summary: "Measure the blueprint's limits on a board, and archive the verdict with its evidence",
+  summary: "Measure the limits of acceptance on a board, and archive the verdict with its evidence",
   details: [
     "  accept --model policy.rknn   measure, judge, and write an archive",
     "  accept verify ARCHIVE        is the archive whole, and does its verdict follow?",

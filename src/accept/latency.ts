@@ -5,7 +5,7 @@
  * library and back is in it. The library's own times (set, run, get) are given beside.
  */
 
-import { generateObservations } from "../dataset/observations.ts";
+import { generateObservations } from "../dataset/generate_observations.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
 import { Lite3Error } from "../base/errors.ts";
 import type { ObservationStats } from "../policy/normalizer.ts";

@@ -6,7 +6,7 @@
 
 import { turnEventLoop } from "../base/event_loop.ts";
 import { assert } from "../base/assert.ts";
-import { generateObservations } from "../dataset/observations.ts";
+import { generateObservations } from "../dataset/generate_observations.ts";
 import type { Measured } from "../report/accept_document.ts";
 import type { Policy } from "../runtime/policy.ts";
 import { RequestFramer } from "../wire/framer.ts";

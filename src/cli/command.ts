@@ -14,6 +14,11 @@ export interface Flag<S extends v.GenericSchema = v.GenericSchema> {
   readonly help: string;
   /** A switch that is on unless `--no-…` is said. */
   readonly isOnByDefault?: true;
+  /**
+   * Another verb means something else by this name, so the variable of all verbs sets neither:
+   * `LITE3RL_SERVE_LOG` does, `LITE3RL_LOG` does not.
+   */
+  readonly isVerbsOwn?: true;
   readonly schema: S;
 }
 

@@ -70,8 +70,15 @@ export const VERBS: readonly Verb[] = [
   {
     name: "accept",
     aliases: [],
-    summary: "Measure the blueprint's limits on a board, and archive the verdict with its evidence",
+    summary:
+      "Measure the limits of acceptance on a board, and archive the verdict with its evidence",
     load: async () => (await import("../accept/command.ts")).default,
+  },
+  {
+    name: "ci",
+    aliases: [],
+    summary: "Write a CI workflow that exports, converts and checks parity on each change",
+    load: async () => (await import("../ci/command.ts")).default,
   },
   {
     name: "inspect",

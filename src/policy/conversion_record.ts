@@ -7,7 +7,7 @@
 import { existsSync } from "node:fs";
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { readFile } from "../base/files.ts";
+import { DISK, readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -72,6 +72,28 @@ const ConversionRecord = v.strictObject({
     gate: Figure,
     pass: v.boolean(),
   }),
+  /** How it walks beside the policy, emulated with its own weights, where that was asked for. */
+  closedLoop: v.exactOptional(
+    v.strictObject({
+      verdict: v.string(),
+      evidence: v.literal("emulation"),
+      episodes: Count,
+      seed: Count,
+      level: Figure,
+      figures: v.array(
+        v.strictObject({
+          name: v.string(),
+          unit: v.string(),
+          a: v.nullable(Figure),
+          b: v.nullable(Figure),
+          worsening: v.nullable(v.strictObject({ mean: Figure, low: Figure, high: Figure })),
+          margin: Figure,
+          pairs: Count,
+          verdict: v.string(),
+        }),
+      ),
+    }),
+  ),
   weights: v.strictObject({
     holds: v.boolean(),
     layers: v.array(WeightCheck),
@@ -102,15 +124,16 @@ export function readRecordBeside(rknn: string): ConversionRecord | undefined {
   return existsSync(recordPath(rknn)) ? readAny(rknn) : undefined;
 }
 
-function readAny(rknn: string): ConversionRecord {
+function readAny(rknn: string, files = DISK): ConversionRecord {
   const path = recordPath(rknn);
-  return parseRecord(new TextDecoder().decode(readFile(path, LIMITS.rknnDocumentBytes)), path);
+  const bytes = readFile(path, LIMITS.rknnDocumentBytes, files);
+  return parseRecord(new TextDecoder().decode(bytes), path);
 }
 
 /** Reads the record of a `.rknn`; refuses one of another file by its digest. */
-export function readRecord(rknn: string, digest: string): ConversionRecord {
+export function readRecord(rknn: string, digest: string, files = DISK): ConversionRecord {
   const path = recordPath(rknn);
-  const record = readAny(rknn);
+  const record = readAny(rknn, files);
   if (record.rknn.sha256 === digest) return record;
   throw new Lite3Error(
     "CONFIG",

@@ -3,6 +3,7 @@
  * for each check. Without times, so that equal results are equal bytes.
  */
 
+import { closedLoopSentence } from "./closed_loop_document.ts";
 import type { ParityComparison } from "./parity_document.ts";
 
 /** One thing that was checked. */
@@ -38,7 +39,7 @@ export function renderSuites(name: string, suites: readonly Suite[]): string {
 }
 
 function suiteOf(comparison: ParityComparison): Suite {
-  const { sides, evidence, samples, dataset, mae, max, worst, checks } = comparison;
+  const { sides, evidence, samples, dataset, mae, max, worst, checks, closedLoop } = comparison;
   const properties = {
     "evidence.a": evidence.a,
     "evidence.b": evidence.b,
@@ -47,6 +48,9 @@ function suiteOf(comparison: ParityComparison): Suite {
     mae,
     max,
     worst: `sample ${worst.sample}, ${worst.output}`,
+    ...(closedLoop && {
+      "closed loop": `${closedLoopSentence(closedLoop)}, ${closedLoop.episodes} episodes`,
+    }),
   };
   return { name: `${sides.a} and ${sides.b}`, properties, cases: checks };
 }
