@@ -69,7 +69,8 @@ const READINGS_MIN = 40;
 export async function accept(options: AcceptOptions): Promise<Accepted> {
   const startedAt = new Date().toISOString();
   const { model, limits, allowMissing, stop } = options;
-  const source = openPower(options);
+  const elsewhere = otherMachine(options.service);
+  const source = openPower(options, elsewhere);
   openFile(model)[Symbol.dispose]();
   using board = await watchBoard({ ...options, librknnrt: options.npu.librknnrt });
   const readings = Math.max(POWER_HZ, READINGS_MIN / options.durationS);
@@ -85,8 +86,9 @@ export async function accept(options: AcceptOptions): Promise<Accepted> {
   );
   const found: Measured = {
     ...measured,
+    ...(elsewhere !== undefined && { preprocessing: { state: "missing", why: elsewhere } }),
     power: power?.finish() ?? { state: "missing", why: missingOf(source) },
-    board: await board.finish(),
+    board: elsewhere === undefined ? await board.finish() : { state: "missing", why: elsewhere },
   };
   checkGoesOn(stop);
   const document = {
@@ -103,6 +105,13 @@ export async function accept(options: AcceptOptions): Promise<Accepted> {
     files: describeFiles(options, subject),
   };
   return { document, serviceLog };
+}
+
+/** Why this machine's sensors, clocks and CPU are not those of the service that is given. */
+function otherMachine(service: string | undefined): string | undefined {
+  const address = service === undefined ? undefined : parseEndpoint(service);
+  if (address?.kind !== "tcp" || address.host.startsWith("127.")) return undefined;
+  return `the service at ${service} is on another machine, run lite3rl accept there`;
 }
 
 const missingOf = (source: object): string => ("missing" in source ? String(source.missing) : "");

@@ -57,6 +57,15 @@ describe("openPower()", () => {
     });
   });
 
+  test("takes no sensor of this machine for another's", async () => {
+    const root = tree("here", INA226);
+    const why = "the service is on another machine";
+    expect(openPower({ root }, why)).toEqual({ missing: why });
+    expect(openPower({ root, powerCmd: "echo 9" }, why)).toMatchObject({
+      name: 'command "echo 9"',
+    });
+  });
+
   test("says where there is none", async () => {
     expect(await reading({ root: tree("bare", {}) })).toEqual({
       missing: "no power sensor in hwmon; name a meter with --power-cmd or --power-file",

@@ -34,8 +34,15 @@ export interface PowerOptions {
   readonly powerFile?: string | undefined;
 }
 
-/** The source, or why there is none. Throws USAGE where two are named. */
-export function openPower(options: PowerOptions): PowerSource | { readonly missing: string } {
+/**
+ * The source, or why there is none. Throws USAGE where two are named.
+ *
+ * @param elsewhere why this machine's sensors are not the board's, if they are not
+ */
+export function openPower(
+  options: PowerOptions,
+  elsewhere?: string,
+): PowerSource | { readonly missing: string } {
   const { powerSensor, powerCmd, powerFile } = options;
   const named = [powerSensor, powerCmd, powerFile].filter((one) => one !== undefined);
   if (named.length > 1) {
@@ -50,6 +57,7 @@ export function openPower(options: PowerOptions): PowerSource | { readonly missi
   if (powerFile !== undefined) {
     return { name: `file ${quote(powerFile)}, last line`, read: () => lastLine(powerFile) };
   }
+  if (elsewhere !== undefined) return { missing: elsewhere };
   return chooseSensor(options.root, powerSensor);
 }
 
