@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { complain, logEvent, notice, setJsonLog, setQuiet, warn } from "./log.ts";
+import { complain, logEvent, notice, sayOnce, setJsonLog, setQuiet, warn } from "./log.ts";
 import { linesDuring } from "./log_fixture.ts";
 
 test("setQuiet() stops notices, and warnings never", async () => {
@@ -11,6 +11,23 @@ test("setQuiet() stops notices, and warnings never", async () => {
     warn("another surprise");
   });
   expect(lines).toEqual(["a fact", "warning: a surprise", "warning: another surprise"]);
+});
+
+test("sayOnce() leaves out what was said within it, and nothing else", async () => {
+  const lines = await linesDuring(async () => {
+    notice("a fact");
+    await sayOnce(async () => {
+      for (const _ of "xx") {
+        notice("a fact");
+        warn("a fact");
+      }
+    });
+    await sayOnce(() => Promise.reject(new Error("fails"))).catch(() => {});
+    notice("a fact");
+    notice("a fact");
+  });
+  const fact = "a fact";
+  expect(lines).toEqual([fact, fact, `warning: ${fact}`, fact, fact]);
 });
 
 test("setJsonLog() makes every line an object with time, level, event and message", async () => {

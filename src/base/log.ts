@@ -12,6 +12,7 @@ export type LogLevel = "info" | "warn" | "error";
 let quiet = false;
 let isJson = false;
 let sink: (line: string) => void = writeLine;
+let isNews = (_line: string): boolean => true;
 
 /** `--quiet`: only warnings and errors from now on. */
 export function setQuiet(value: boolean): void {
@@ -74,8 +75,20 @@ export function redirectLog(write: ((line: string) => void) | undefined): void {
   sink = write ?? writeLine;
 }
 
+/** While `action` runs, a line that was said is not said again: it opens the same file twice. */
+export async function sayOnce<T>(action: () => Promise<T>): Promise<T> {
+  const said = new Set<string>();
+  const outer = isNews;
+  isNews = (line) => outer(line) && !said.has(line) && Boolean(said.add(line));
+  try {
+    return await action();
+  } finally {
+    isNews = outer;
+  }
+}
+
 function say(line: string): void {
-  sink(line);
+  if (isNews(line)) sink(line);
 }
 
 function writeLine(line: string): void {

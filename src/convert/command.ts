@@ -29,7 +29,7 @@ export default defineCommand({
   example: "convert build/policy.onnx --dataset build/calib_obs.npy --output build/policy.rknn",
   flags: {
     dataset: {
-      value: "<npy|npz>",
+      value: "<npy|npz|mcap>",
       help: "Observations [rows, N] before any normalizer; four fifths calibrate, a fifth judges",
       schema: v.optional(pathValue()),
     },

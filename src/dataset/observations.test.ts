@@ -1,12 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { statSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { linesDuring } from "../base/log_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { writeNpz } from "../formats/npz.ts";
 import type { Tensor } from "../formats/tensor.ts";
-import { generateObservations, readObservations } from "./observations.ts";
+import { runStep } from "../run_log/run_step_fixture.ts";
+import { openRunLog } from "../run_log/write_run_log.ts";
+import { readObservations, readSamples } from "./observations.ts";
 
 const directory = temporaryDirectory();
 let count = 0;
@@ -46,6 +49,102 @@ describe("readObservations()", () => {
     expect(await readObservations(two, 3)).toMatchObject(expected);
     expect(await readObservations(one, 3)).toMatchObject(expected);
   });
+
+  /** A log of steps with these observations; its name says nothing of its kind. */
+  async function writeLog(...observations: (readonly number[])[]): Promise<string> {
+    const path = join(directory, `log${count++}`);
+    const log = await openRunLog(path, { environment: "a test" }, 1n);
+    for (const [n, values] of observations.entries()) {
+      await log.step(runStep(n + 1, { observation: Float32Array.from(values) }));
+    }
+    await log.end();
+    return path;
+  }
+
+  test("reads the observations of a run's log, one that was cut off too", async () => {
+    const whole = await writeLog([0, 1, 2], [3, 4, 5]);
+    expect(await readObservations(whole, 3)).toEqual({ label: basename(whole), ...expected });
+    const cut = await writeLog(...Array.from({ length: 400 }, (_, i) => [i, i / 3, -i]));
+    truncateSync(cut, Math.floor(statSync(cut).size / 2));
+    const rows: number[] = [];
+    const lines = await linesDuring(async () => {
+      const read = await readObservations(cut);
+      rows.push(read.rows);
+      expect(read.data.subarray(0, 6)).toEqual(Float32Array.of(0, 0, 0, 1, 1 / 3, -1));
+    });
+    expect(rows[0]).toBeWithin(50, 400);
+    expect(lines).toEqual([`${cut}: its end is missing, the run was cut off; ${rows[0]} steps`]);
+  });
+
+  test("refuses a log of another policy, without steps, or of several widths", async () => {
+    const [narrow, empty, mixed] = [
+      await writeLog([1, 2]),
+      await writeLog(),
+      await writeLog([1, 2, 3], [1, 2]),
+    ];
+    expect([
+      await refusalOf(() => readObservations(narrow, 3)),
+      await refusalOf(() => readObservations(empty, 3)),
+      await refusalOf(() => readObservations(mixed)),
+    ]).toEqual([
+      {
+        code: "CONFIG",
+        message:
+          `Cannot use observations "${narrow}": they have shape [1, 2], ` +
+          "need [rows, 3] with at least one row",
+      },
+      {
+        code: "MALFORMED",
+        message:
+          `Cannot read observations "${empty}": it has no steps of a run, ` +
+          "need a log that agent --log wrote",
+      },
+      {
+        code: "MALFORMED",
+        message: `Cannot read observations "${mixed}": step 1 has 2 numbers, the first has 3`,
+      },
+    ]);
+  });
+
+  test("leaves out rows that are not plausible; readSamples() gives all", async () => {
+    const kinds = { dtype: "uint8", shape: [3], data: Uint8Array.of(0, 1, 2) } as const;
+    const path = write({ obs: floats([3, 2]), kinds });
+    const label = basename(path);
+    expect([await readObservations(path, 2), await readSamples(path, 2)]).toEqual([
+      { label, rows: 1, data: Float32Array.of(0, 1) },
+      {
+        label,
+        rows: 3,
+        data: Float32Array.of(0, 1, 2, 3, 4, 5),
+        kinds: [
+          { kind: "plausible", rows: 1 },
+          { kind: "edge", rows: 1 },
+          { kind: "adversarial", rows: 1 },
+        ],
+      },
+    ]);
+  });
+
+  const unordered: readonly [what: string, values: readonly number[]][] = [
+    ["no plausible row first", [1, 1, 2]],
+    ["rows out of order", [0, 2, 1]],
+    ["an unknown kind", [0, 1, 9]],
+    ["another number of rows", [0, 1]],
+    ["no row", []],
+  ];
+  for (const [what, values] of unordered) {
+    test(`refuses kinds with ${what}`, async () => {
+      const data = Uint8Array.from(values);
+      const kinds = { dtype: "uint8", shape: [values.length], data } as const;
+      const path = write({ obs: floats([3, 2]), kinds });
+      expect(await refusalOf(() => readObservations(path, 2))).toEqual({
+        code: "MALFORMED",
+        message:
+          `Cannot read observations "${path}": its array "kinds" does not say of each row in ` +
+          "order what kind it is",
+      });
+    });
+  }
 
   test("refuses an .npz of which it cannot tell the array", async () => {
     const many = write({ a: floats([2, 3]), b: floats([2, 3]) });
@@ -98,36 +197,9 @@ describe("readObservations()", () => {
     });
     expect(await refusalOf(async () => readObservations("none.npy", 3))).toEqual({
       code: "NOT_FOUND",
-      message: 'Cannot read "none.npy": there is no such file, need a file',
+      message:
+        'Cannot read observations "none.npy": there is no such file, need a set that ' +
+        "lite3rl collect makes",
     });
-  });
-});
-
-describe("generateObservations()", () => {
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, value) => sum + value, 0) / values.length;
-  const column = (data: Float32Array, width: number, at: number): number[] =>
-    [...data].filter((_, i) => i % width === at);
-
-  test("draws standard normal numbers, the same for the same seed", () => {
-    const { label, rows, data } = generateObservations(4000, 3, 7, undefined);
-    expect({ label, rows, length: data.length }).toEqual({
-      label: "generated, seed 7",
-      rows: 4000,
-      length: 12_000,
-    });
-    expect(Math.abs(mean([...data]))).toBeLessThan(0.05);
-    expect(mean([...data].map((value) => value ** 2))).toBeWithin(0.95, 1.05);
-    expect(generateObservations(4000, 3, 7, undefined).data).toEqual(data);
-    expect(generateObservations(4000, 3, 8, undefined).data).not.toEqual(data);
-  });
-
-  test("draws around the statistics of each column, where there are some", () => {
-    const stats = { mean: Float32Array.of(10, -5), std: Float32Array.of(0, 2) };
-    const { data } = generateObservations(4000, 2, 0, stats);
-    expect(new Set(column(data, 2, 0))).toEqual(new Set([10]));
-    const second = column(data, 2, 1);
-    expect(mean(second)).toBeWithin(-5.2, -4.8);
-    expect(mean(second.map((value) => (value + 5) ** 2))).toBeWithin(3.6, 4.4);
   });
 });

@@ -2,43 +2,56 @@
  * The observations that both sides are given: a recorded set, or seeded ones.
  */
 
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { describeSource, Lite3Error, quote } from "../base/errors.ts";
+import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
 import { memorySource, readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
-import { createRandom } from "../base/random.ts";
+import { notice } from "../base/log.ts";
 import { readNpy } from "../formats/npy.ts";
 import { readNpz } from "../formats/npz.ts";
 import { type Tensor, toFloat32 } from "../formats/tensor.ts";
-import type { ObservationStats } from "../policy/normalizer.ts";
+import { isRunLog, readRunLog } from "../run_log/read_run_log.ts";
+import { decodeKinds, type KindBlock, plausibleRows } from "./sample_kinds.ts";
 
 export interface Observations {
   readonly label: string;
   readonly rows: number;
   /** Shape [rows, observationSize]. */
   readonly data: Float32Array;
+  /** Of a set that was generated with more than plausible rows. */
+  readonly kinds?: readonly KindBlock[];
 }
 
 /**
- * Reads observations [rows, width] from .npy, or from the array `obs` of an .npz; of any width
- * where none is given.
+ * Reads observations [rows, width] from .npy, from the array `obs` of an .npz, or from the log of
+ * a run (MCAP), a row for each of its steps; of any width where none is given. Rows that `parity`
+ * generated beside the plausible ones are left out.
  */
-export function readObservations(path: string, width?: number): Promise<Observations> {
-  const bytes = readFile(path, LIMITS.modelBytes);
+export async function readObservations(path: string, width?: number): Promise<Observations> {
+  return plausibleRows(await readSamples(path, width));
+}
+
+/** `readObservations()` with rows of all kinds. */
+export function readSamples(path: string, width?: number): Promise<Observations> {
   return describeSource("Cannot read observations", path, async () => {
-    const tensor = path.endsWith(".npz")
-      ? chooseArray(await readNpz(memorySource(bytes)), path)
-      : readNpy(bytes);
-    const [rows = 0, columns = 0] = tensor.shape;
+    if (!existsSync(path)) {
+      throw new Lite3Error(
+        "NOT_FOUND",
+        `Cannot read observations ${quote(path)}: there is no such file, need a set that ` +
+          "lite3rl collect makes",
+      );
+    }
+    const { shape, data, kinds } = isRunLog(path) ? observationsOfLog(path) : await readArray(path);
+    const [rows = 0, columns = 0] = shape;
     const isWidth = width === undefined ? columns > 0 : columns === width;
-    if (tensor.shape.length !== 2 || !isWidth || rows === 0) {
+    if (shape.length !== 2 || !isWidth || rows === 0) {
       throw new Lite3Error(
         "CONFIG",
-        `Cannot use observations ${quote(path)}: they have shape [${tensor.shape.join(", ")}], ` +
+        `Cannot use observations ${quote(path)}: they have shape [${shape.join(", ")}], ` +
           `need [rows, ${width ?? "N"}] with at least one row`,
       );
     }
-    const data = toFloat32(tensor);
     const bad = data.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) {
       throw new Lite3Error(
@@ -47,8 +60,47 @@ export function readObservations(path: string, width?: number): Promise<Observat
           `${bad % columns} is ${data[bad]}, need finite numbers`,
       );
     }
-    return { label: basename(path), rows, data };
+    const label = basename(path);
+    if (kinds === undefined) return { label, rows, data };
+    return { label, rows, data, kinds: decodeKinds(kinds, rows) };
   });
+}
+
+interface Matrix {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+  readonly kinds?: Tensor | undefined;
+}
+
+async function readArray(path: string): Promise<Matrix> {
+  const bytes = readFile(path, LIMITS.modelBytes);
+  if (!path.endsWith(".npz")) {
+    const tensor = readNpy(bytes);
+    return { shape: tensor.shape, data: toFloat32(tensor) };
+  }
+  const arrays = await readNpz(memorySource(bytes));
+  const tensor = chooseArray(arrays, path);
+  const kinds = arrays.has("obs") ? arrays.get("kinds") : undefined;
+  return { shape: tensor.shape, data: toFloat32(tensor), kinds };
+}
+
+/** As the robot had them: the log is written before any normalizer. */
+function observationsOfLog(path: string): Matrix {
+  const rows: Float32Array[] = [];
+  const { complete } = readRunLog(path, ({ observation }) => {
+    const [first = observation] = rows;
+    if (observation.length !== first.length) {
+      throw new FormatError(
+        `step ${rows.length} has ${observation.length} numbers, the first has ${first.length}`,
+      );
+    }
+    rows.push(observation);
+  });
+  if (!complete) notice(`${path}: its end is missing, the run was cut off; ${rows.length} steps`);
+  const columns = rows[0]?.length ?? 0;
+  const data = new Float32Array(rows.length * columns);
+  for (const [i, row] of rows.entries()) data.set(row, i * columns);
+  return { shape: [rows.length, columns], data };
 }
 
 function chooseArray(arrays: ReadonlyMap<string, Tensor>, path: string): Tensor {
@@ -59,21 +111,4 @@ function chooseArray(arrays: ReadonlyMap<string, Tensor>, path: string): Tensor 
     "CONFIG",
     `Cannot use observations ${quote(path)}: the file holds ${found}, need "obs"`,
   );
-}
-
-/** Standard normal behind the normalizer; with statistics, as the robot would have it. */
-export function generateObservations(
-  rows: number,
-  width: number,
-  seed: number,
-  stats: ObservationStats | undefined,
-): Observations {
-  const random = createRandom(seed);
-  const data = Float32Array.from({ length: rows * width }, (_, i) => {
-    const value = random.normal();
-    if (stats === undefined) return value;
-    const column = i % width;
-    return (stats.mean[column] as number) + value * (stats.std[column] as number);
-  });
-  return { label: `generated, seed ${seed}`, rows, data };
 }

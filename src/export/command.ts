@@ -4,10 +4,10 @@
 
 import { basename, extname } from "node:path";
 import * as v from "valibot";
+import { CHECKPOINT_FLAGS } from "../cli/checkpoint_flags.ts";
 import {
   defineCommand,
   integerValue,
-  numberValue,
   pathValue,
   sizesValue,
   switchValue,
@@ -16,7 +16,6 @@ import {
 } from "../cli/command.ts";
 import { figure, seconds } from "../cli/output.ts";
 import { LIMITS } from "../base/limits.ts";
-import { LAYOUT_NAMES } from "../policy/layouts/detect.ts";
 import { exportCheckpoint } from "./export_checkpoint.ts";
 
 const sizeValue = v.optional(integerValue(1, LIMITS.vectorWidth));
@@ -27,22 +26,13 @@ export default defineCommand({
   summary: "Turn a checkpoint (.pt) into an ONNX file that acts the same",
   example: "export policy.pt --config actor.yaml --output build/policy.onnx",
   flags: {
-    config: {
-      value: "<yaml>",
-      help: "obs_dim, act_dim, hidden_sizes and activation of the actor",
-      schema: v.optional(pathValue()),
-    },
+    ...CHECKPOINT_FLAGS,
     output: {
       value: "<file>",
       help: "Where the ONNX goes (default: the checkpoint's name with .onnx, here)",
       schema: v.optional(pathValue()),
     },
     dynamicBatch: { help: "Symbolic batch dimension instead of 1", schema: switchValue() },
-    activation: {
-      value: "<name>",
-      help: "Activation between the layers, where no --config says it",
-      schema: v.optional(textValue("an activation")),
-    },
     outputName: {
       value: "<name>",
       help: "Name of the output tensor (default: action)",
@@ -57,31 +47,6 @@ export default defineCommand({
       value: "<how>",
       help: "fold it in, external, or drop the checkpoint's (default: fold)",
       schema: v.optional(wordValue(["fold", "external", "drop"])),
-    },
-    normalizerEps: {
-      value: "<eps>",
-      help: "What the checkpoint's normalizer adds to its spread: rsl_rl 0.01, rl_games 1e-5",
-      schema: v.optional(numberValue(0, 1)),
-    },
-    layout: {
-      value: "<name>",
-      help: `Where the weights come from, if the keys do not tell: ${LAYOUT_NAMES.join(", ")}`,
-      schema: v.optional(textValue("a layout")),
-    },
-    actor: {
-      value: "<prefix>",
-      help: "Prefix of the actor's keys, where several networks could be it",
-      schema: v.optional(textValue("a prefix of keys")),
-    },
-    outputActivation: {
-      value: "<name>",
-      help: "Activation after the last layer (default: none)",
-      schema: v.optional(textValue("an activation")),
-    },
-    distribution: {
-      value: "<name>",
-      help: "gaussian, beta or none, where the last layer may give two numbers per action",
-      schema: v.optional(wordValue(["gaussian", "beta", "none"])),
     },
     obsDim: { value: "<n>", help: "Width that the observation must have", schema: sizeValue },
     actDim: { value: "<n>", help: "Width that the action must have", schema: sizeValue },

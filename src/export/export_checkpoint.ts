@@ -2,31 +2,26 @@
  * Checkpoint → ONNX, compared with the network's own arithmetic before the file takes its name.
  */
 
-import { version } from "../../package.json" with { type: "json" };
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
 import { checkOutput, sha256, writeFileAtomic } from "../base/files.ts";
 import { warn } from "../base/log.ts";
-import { encodeContract, findTrainedContract, writeModelYaml } from "../policy/contract_yaml.ts";
-import { contradictions } from "../policy/contradictions.ts";
 import { decodeOnnx, encodeOnnx, type OnnxModel } from "../formats/onnx.ts";
-import { type Activation, npuProblem, parseActivation } from "../policy/activation.ts";
+import { npuProblem } from "../policy/activation.ts";
+import {
+  checkpointToOnnx,
+  type CheckpointWords,
+  type OnnxForm,
+  readCheckpointBy,
+} from "../policy/checkpoint_to_onnx.ts";
+import { writeModelYaml } from "../policy/contract_yaml.ts";
+import { contradictions } from "../policy/contradictions.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
 import { describeWidths, parameterCount } from "../policy/network.ts";
-import { type CheckpointHints, readCheckpoint } from "../policy/read_checkpoint.ts";
-import { networkToOnnx } from "../policy/to_onnx.ts";
+import { writePlacedStats } from "../policy/place_normalizer.ts";
 import { checkExport, type ExportCheck, TOLERANCE } from "./check.ts";
-import { type NormalizerChoice, placeNormalizer, writePlacedStats } from "./place_normalizer.ts";
 
-export interface ExportOptions extends Omit<CheckpointHints, "activation" | "outputActivation"> {
+export interface ExportOptions extends Omit<CheckpointWords, "dropsNormalizer">, OnnxForm {
   readonly checkpoint: string;
-  readonly output: string;
-  readonly activation?: string | undefined;
-  readonly outputActivation?: string | undefined;
-  readonly obsStats?: string | undefined;
-  /** What becomes of the normalizer; `fold` unless said otherwise. */
-  readonly normalizer?: NormalizerChoice | undefined;
-  readonly outputName: string;
-  readonly dynamicBatch: boolean;
   /** Run the file in ONNX Runtime before it is written. */
   readonly check: boolean;
 }
@@ -53,31 +48,12 @@ export interface ExportResult {
 /** Writes `output` only when the file was found to act as the checkpoint does. */
 export async function exportCheckpoint(options: ExportOptions): Promise<ExportResult> {
   const started = performance.now();
-  const { checkpoint: path, output, dynamicBatch, outputName } = options;
+  const { checkpoint: path, output, outputName } = options;
   checkOutput(output, [path, options.config, options.obsStats]);
-  const checkpoint = await readCheckpoint(path, {
-    ...options,
-    activation: named(options.activation, "--activation"),
-    outputActivation: named(options.outputActivation, "--output-activation"),
-    dropsNormalizer: options.normalizer === "drop",
-  });
-  const { obsStats, normalizer: choice } = options;
-  const placed = await placeNormalizer(checkpoint, { obsStats, choice, output });
+  const dropsNormalizer = options.normalizer === "drop";
+  const checkpoint = await readCheckpointBy(path, { ...options, dropsNormalizer });
+  const { model, placed, trained } = await checkpointToOnnx(path, checkpoint, options);
   const { network } = placed;
-  const trained = findTrainedContract(path);
-  const model = networkToOnnx(network, {
-    outputName,
-    dynamicBatch,
-    metadata: {
-      sourceDigest: checkpoint.digest,
-      layout: checkpoint.layout,
-      activation: checkpoint.activation,
-      normalizer: placed.use,
-      ...(placed.digest === undefined ? {} : { normalizerDigest: placed.digest }),
-      toolVersion: version,
-      ...(trained === undefined ? {} : { contract: encodeContract(trained) }),
-    },
-  });
   checkOutputName(model, outputName);
   const bytes = encodeOnnx(model);
   if (trained !== undefined) {
@@ -107,14 +83,10 @@ export async function exportCheckpoint(options: ExportOptions): Promise<ExportRe
     normalizer: placed.use,
     obsStats: placed.stats?.path ?? null,
     modelYaml: modelYaml ?? null,
-    dynamicBatch,
+    dynamicBatch: options.dynamicBatch,
     check: check === undefined ? null : { ...check, tolerance: TOLERANCE, evidence: "cpu" },
     seconds: (performance.now() - started) / 1000,
   };
-}
-
-function named(activation: string | undefined, flag: string): Activation | undefined {
-  return activation === undefined ? undefined : parseActivation(activation, flag);
 }
 
 /** The output shares its names with the input, the weights and the values between. */

@@ -67,6 +67,7 @@ convert: # build/policy.onnx -> build/policy.rknn
 parity: # the model against the NPU's arithmetic, emulated
   a: build/policy.onnx
   b: emulated
+  config: ${FILES.config} # for a side that is a checkpoint, such as ${FILES.checkpoint}
 
 serve:
   socket: /tmp/lite3_policy.sock

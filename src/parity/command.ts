@@ -9,14 +9,17 @@ import type { Annotation } from "../cli/annotations.ts";
 import {
   defineCommand,
   durationValue,
+  flagName,
   integerValue,
   numberValue,
   pathValue,
   switchValue,
   wordValue,
 } from "../cli/command.ts";
+import { CHECKPOINT_FLAGS } from "../cli/checkpoint_flags.ts";
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
+import { sayOnce } from "../base/log.ts";
 import { checkOutput, writeFileAtomic } from "../base/files.ts";
 import type { ParityComparison } from "../report/parity_document.ts";
 import { RK3588, TARGETS } from "../rknn_toolkit/target.ts";
@@ -28,27 +31,30 @@ import {
   SAMPLES,
 } from "./compare_sides.ts";
 import { CLOSED_LOOP_FLAGS, planClosedLoop, unusedOfClosedLoop } from "../closed_loop/plan.ts";
+import { warnOfNpuFlags } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
 import { checkSidesWalk } from "./closed_loop.ts";
 import { quantileValue, REQUIRABLE } from "./gate.ts";
 import { judge } from "./judge.ts";
 import { nameRknn } from "./project_files.ts";
 import { type Reporting, writeReports } from "./reports.ts";
-import { renderComparison } from "./render.ts";
+import { renderComparison, renderFailed } from "./render.ts";
 import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
-import { isCalibrated, isToolkit, needsModel } from "./sides.ts";
+import { isCheckpoint } from "./side_model.ts";
+import { isCalibrated, isRknnSide, isToolkit, needsModel } from "./sides.ts";
 
 export default defineCommand({
   name: "parity",
   positionals: "<a> [b] [...others]",
   summary: "Compare two backends on the same observations",
   details: [
-    "A side is an .onnx or .rknn file, a service (unix:PATH, tcp:HOST:PORT), a backend's name,",
+    "A side is an .onnx, .rknn or .pt file, a service (unix:PATH, tcp:HOST:PORT), a backend's name,",
     "or outputs that were saved elsewhere (.npz). More than two are each compared with the first.",
   ],
   example: "parity build/policy.onnx emulated --dataset build/calib_obs.npy --mae 1e-3",
   rivals: [["samples", "dataset"]],
   unused: (specs, valueOf) => [
+    ...([...specs, String(valueOf("model"))].some(isCheckpoint) ? [] : CHECKPOINT_KEYS),
     ...(needsModel(specs) ? [] : ["model"]),
     ...(specs.length > 1 ? [] : ["report", "junit", "bisect", "closedLoop"]),
     ...unusedOfClosedLoop(valueOf),
@@ -62,7 +68,7 @@ export default defineCommand({
       schema: v.optional(pathValue()),
     },
     dataset: {
-      value: "<npy|npz>",
+      value: "<npy|npz|mcap>",
       help: "Observations [rows, N] before any normalizer (default: generated)",
       schema: v.optional(pathValue()),
     },
@@ -72,7 +78,7 @@ export default defineCommand({
       schema: v.optional(pathValue()),
     },
     calibration: {
-      value: "<npy|npz>",
+      value: "<npy|npz|mcap>",
       help: "Observations that give the ranges of emulated:w8a8",
       schema: v.optional(pathValue()),
     },
@@ -145,6 +151,7 @@ export default defineCommand({
       help: "Longest wait for one answer of a service (default: 2s)",
       schema: v.optional(durationValue(), "2s"),
     },
+    ...CHECKPOINT_FLAGS,
     ...NPU_FLAGS,
   },
   async run(specs, flags) {
@@ -153,21 +160,31 @@ export default defineCommand({
     for (const path of [flags.saveInputs, flags.saveOutputs, flags.report, flags.junit]) {
       if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
     }
+    checkCheckpointFlags([a, ...others, flags.model ?? ""], flags);
     const isRaw = flags.closedLoop || [a, ...others].some(isEndpoint);
     const space = isRaw ? ("raw" as const) : undefined;
-    const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags };
+    const checkpoint = { ...flags, normalizerEpsilon: flags.normalizerEps };
+    const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags, checkpoint };
+    if (![a, ...others].some(isRknnSide)) warnOfNpuFlags([a, ...others].join(", "), flags);
     if (others.length === 0) return recordAlone(a, options, flags);
     const closedLoop = planClosedLoop(flags);
     if (closedLoop !== undefined) checkSidesWalk(specs);
     const limit = flags.bisect ? flags.mae : undefined;
     const results: ParityResult[] = [];
-    for (const b of others) {
-      // A toolkit that joins by itself is no walker: its simulator takes seconds for a step.
-      const walk = isToolkit(b) ? undefined : closedLoop;
-      results.push(await compareSides({ ...options, a, b, bisect: limit, closedLoop: walk }));
-    }
+    await sayOnce(async () => {
+      for (const b of others) {
+        // A toolkit that joins by itself is no walker: its simulator takes seconds for a step.
+        const walk = isToolkit(b) ? undefined : closedLoop;
+        results.push(await compareSides({ ...options, a, b, bisect: limit, closedLoop: walk }));
+      }
+    });
     save(mergeOutputs(results), flags);
-    const judged = results.map((result) => ({ result, document: judge(result, flags) }));
+    const judged = results.map((result, i) => {
+      // The toolkit's simulator of a file's recipe speaks of that file.
+      const simulated = results[others.indexOf(`toolkit:${others[i]}`)];
+      const joined = simulated === undefined ? [] : [simulated.sides[1].evidence];
+      return { result, document: judge(result, flags, joined) };
+    });
     writeReports(judged, startedAt, flags);
     const documents = judged.map(({ document }) => document);
     const [first, ...more] = documents as [ParityComparison, ...ParityComparison[]];
@@ -178,13 +195,28 @@ export default defineCommand({
         pass: failures.length === 0,
         ...(more.length === 0 ? {} : { comparisons: documents }),
       },
-      text: results.map((result) => renderComparison(result, flags)).join("\n\n"),
+      text: judged
+        .map(({ result, document }) =>
+          [renderComparison(result, flags), ...renderFailed(document)].join("\n"),
+        )
+        .join("\n\n"),
       ...(failures.length === 0
         ? {}
         : { failure: failures.join("; "), annotations: annotationsOf(documents) }),
     };
   },
 });
+
+const CHECKPOINT_KEYS = Object.keys(CHECKPOINT_FLAGS) as (keyof typeof CHECKPOINT_FLAGS)[];
+
+function checkCheckpointFlags(
+  files: readonly string[],
+  flags: Readonly<Record<string, unknown>>,
+): void {
+  const given = CHECKPOINT_KEYS.find((key) => flags[key] !== undefined);
+  if (given === undefined || files.some(isCheckpoint)) return;
+  throw new Lite3Error("USAGE", `${flagName(given)} is for a checkpoint (.pt), none is compared`);
+}
 
 function annotationsOf(documents: readonly ParityComparison[]): Annotation[] {
   return documents.flatMap(({ sides, checks }) => {

@@ -3,6 +3,7 @@
  */
 
 import { warn } from "../base/log.ts";
+import type { Arithmetic } from "../runtime/backend.ts";
 import type { ParityCheck, ParityComparison } from "../report/parity_document.ts";
 import { closedLoopChecks } from "./closed_loop.ts";
 import type { ParityResult } from "./compare_sides.ts";
@@ -16,15 +17,23 @@ export interface Demands extends Gate {
   readonly require?: Requirable | undefined;
 }
 
-/** The document of a comparison with its checks; what a record warns of is said. */
-export function judge(result: ParityResult, demands: Demands): ParityComparison {
+/**
+ * The document of a comparison with its checks; what a record warns of is said.
+ *
+ * @param joined evidence of further comparisons in the run that speak of the same file
+ */
+export function judge(
+  result: ParityResult,
+  demands: Demands,
+  joined: readonly Arithmetic[] = [],
+): ParityComparison {
   const files = emulatedFiles(result);
   for (const { record } of files) record.warnings.forEach(warn);
   const { mae, max, quantile, require: required, target } = demands;
-  const evidence = result.sides.map((side) => side.evidence);
+  const evidence = [...result.sides.map((side) => side.evidence), ...joined];
   const checks = [
     ...files.map((file) => check(`${file.file} is the model`, fileFailures(file, target))),
-    ...gateChecks(result.comparison, demands),
+    ...gateChecks(result, demands),
     ...closedLoopChecks(result.closedLoop),
     ...(required === undefined
       ? []

@@ -11,11 +11,12 @@ import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic, Backend } from "../runtime/backend.ts";
 import type { EmulationRecipe } from "../runtime/emulated.ts";
-import { chooseNormalizer, type ModelFile, openModel, readModel } from "../runtime/open.ts";
+import { chooseNormalizer, foldedNormalizer, type ModelFile, openModel } from "../runtime/open.ts";
 import { type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import { readObservations } from "../dataset/observations.ts";
 import type { OnnxModel } from "../formats/onnx.ts";
-import type { Normalizer } from "../policy/normalizer.ts";
+import type { NormalizerUse } from "../policy/metadata.ts";
+import type { Normalizer, ObservationStats } from "../policy/normalizer.ts";
 import { createPolicy, type Policy } from "../runtime/policy.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
@@ -28,6 +29,7 @@ import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
 import { isSaved, readSavedSide, type Space } from "./saved_outputs.ts";
+import { isCheckpoint, type ModelWords, readSideModel } from "./side_model.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
 import type { About } from "../wire/protocol.ts";
 
@@ -62,6 +64,10 @@ export interface Side {
   readonly evidence: Arithmetic;
   readonly observationSize: number;
   readonly actionSize: number;
+  /** What the model's file says of its normalizer, where it does. */
+  readonly normalizer?: NormalizerUse | undefined;
+  /** Mean and deviation of raw observations, where the network itself has them. */
+  readonly stats?: ObservationStats | undefined;
   readonly emulatedFile?: EmulatedFile;
   /** What a service says of itself, its evidence included. */
   readonly service?: About;
@@ -74,10 +80,9 @@ export interface Side {
   [Symbol.dispose](): void;
 }
 
-export interface SideOptions {
+export interface SideOptions extends ModelWords {
   /** Model for a side that is only a backend's name. */
   readonly model: string | undefined;
-  readonly obsStats: string | undefined;
   /** Observations as the robot has them, for a side that is int8. */
   readonly calibration: string | undefined;
   /** Are the observations as the robot has them, or already behind the normalizer? */
@@ -114,11 +119,16 @@ export const isRknnSide = (spec: string): boolean => RKNN_NAME.test(spec);
 
 /** Does a side need a model that none of them names? */
 export function needsModel(specs: readonly string[]): boolean {
-  const isNamed = specs.some(
-    (one) => ![isBackendName, isEndpoint, isRknnSide, isSaved].some((is) => is(one)),
-  );
+  const isNamed = specs.some((one) => isModelFile(one) && !isItsExport(specs, one));
   return takesModel(specs) && !isNamed;
 }
+
+const isModelFile = (spec: string): boolean =>
+  ![isBackendName, isEndpoint, isRknnSide, isSaved].some((is) => is(spec));
+
+/** `onnx` beside a checkpoint is its exported file: the checkpoint itself is run in the same way. */
+const isItsExport = (specs: readonly string[], checkpoint: string): boolean =>
+  specs.includes("onnx") && isCheckpoint(checkpoint);
 
 /** Does a side run a model that it does not name itself? */
 export function takesModel(specs: readonly string[]): boolean {
@@ -148,7 +158,7 @@ export function modelPath(side: string, otherSide: string, model: string | undef
 
 /** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
 function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
-  const isModel = ![isBackendName, isEndpoint, isRknnSide, isSaved].some((is) => is(other));
+  const isModel = isModelFile(other) && !isItsExport([spec], other);
   const beside = [spec, other]
     .filter(isRknnSide)
     .map((path) => path.replace(RKNN_NAME, ".onnx"))
@@ -166,17 +176,17 @@ export async function openFileSide(
     const near = closest(path, NAMES);
     throw new Lite3Error(
       "USAGE",
-      `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx or .rknn ` +
-        `file, unix:PATH, tcp:HOST:PORT, or one of ${NAMES.join(", ")} ` +
+      `Cannot compare ${quote(path)}: it is neither a file nor a backend, need an .onnx, ` +
+        `.rknn or .pt file, unix:PATH, tcp:HOST:PORT, or one of ${NAMES.join(", ")} ` +
         `(the nearest is ${near})`,
     );
   }
-  const file = await readModel(path);
+  const file = await readSideModel(path, options);
   const { observationSize } = policyShape(file.model);
   if (isToolkit(spec)) {
     const normalizer = await normalizerFor(file, observationSize, options);
     const backend = await openRecorded(recordedFile(spec), file, normalizer);
-    return sideOf(`${spec} (${path})`, backend, normalizer);
+    return sideOf(`${spec} (${path})`, backend, normalizer, file);
   }
   if (isRknnSide(spec)) return openRknnSide(spec, file, options);
   const normalizer = await normalizerFor(file, observationSize, options);
@@ -184,7 +194,7 @@ export async function openFileSide(
     file,
     await backendOf(spec, normalizer, observationSize, options),
   );
-  return sideOf(isBackendName(spec) ? `${spec} (${path})` : path, backend, normalizer);
+  return sideOf(isBackendName(spec) ? `${spec} (${path})` : path, backend, normalizer, file);
 }
 
 /** What runs the ONNX of a side; ONNX Runtime where only the file is named. */
@@ -210,10 +220,11 @@ export async function openNpuSide(
   const file = await readRknnModel(path);
   const onnx = namedModel(path, recordedOr(other), options.model);
   const metadata =
-    file.metadata ?? (onnx === undefined ? undefined : (await readModel(onnx)).metadata);
+    file.metadata ??
+    (onnx === undefined ? undefined : (await readSideModel(onnx, options)).metadata);
   const backend = await openRknnModel(file, options.npu);
   const normalizer = await normalizerFor({ path, metadata }, backend.observationSize, options);
-  return sideOf(path, backend, normalizer);
+  return sideOf(path, backend, normalizer, { metadata });
 }
 
 /** A .rknn off the board: emulated with its own weights, which are held against its ONNX's. */
@@ -244,10 +255,16 @@ async function openRknnSide(path: string, file: ModelFile, options: SideOptions)
     fromFile,
     assumed: [...assumed, ...proof.assumed],
   };
-  return { ...sideOf(`${path} (emulated)`, backend, normalizer), emulatedFile };
+  return { ...sideOf(`${path} (emulated)`, backend, normalizer, file), emulatedFile };
 }
 
-function sideOf(label: string, backend: Backend, normalizer: Normalizer | undefined): Side {
+function sideOf(
+  label: string,
+  backend: Backend,
+  normalizer: Normalizer | undefined,
+  file: Partial<Pick<ModelFile, "metadata" | "model">> = {},
+): Side {
+  const inside = foldedNormalizer(file);
   const { graph } = backend;
   const inputOf = (observations: Float32Array): Float32Array => {
     const input = Float32Array.from(observations);
@@ -257,6 +274,8 @@ function sideOf(label: string, backend: Backend, normalizer: Normalizer | undefi
   return {
     ...(graph === undefined ? {} : { inner: { graph, input: inputOf } }),
     label,
+    normalizer: file.metadata?.normalizer,
+    stats: inside && { mean: inside.mean, std: inside.divisor },
     policy: createPolicy(backend, normalizer),
     evidence: backend.arithmetic,
     observationSize: backend.observationSize,

@@ -2,7 +2,7 @@
  * A run's log, step by step: of a whole file, or of one whose end is missing.
  */
 
-import { McapStreamReader } from "@mcap/core";
+import { hasMcapPrefix, MCAP_MAGIC, McapStreamReader } from "@mcap/core";
 import { FormatError, quote } from "../base/errors.ts";
 import { openFile } from "../base/files.ts";
 import type { Sensors, StepInfo } from "../environment/environment.ts";
@@ -27,6 +27,13 @@ export interface RunLogEnd {
 }
 
 type Partial = { [N in TopicName]?: MessageOf<N> };
+
+/** Whether a file begins as MCAP does. */
+export function isRunLog(path: string): boolean {
+  using source = openFile(path);
+  const begin = source.read(0, Math.min(source.size, MCAP_MAGIC.length));
+  return hasMcapPrefix(new DataView(begin.buffer));
+}
 
 /**
  * Gives each step to `take`, whose arrays are its own. Throws FormatError for a file that is no

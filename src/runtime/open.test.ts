@@ -25,6 +25,7 @@ import {
   type ModelFile,
   openModel,
   openPolicy,
+  type PolicyOptions,
   readModel,
   type RunBackend,
 } from "./open.ts";
@@ -48,6 +49,17 @@ function fileWith(metadata: Partial<PolicyMetadata> | undefined): ModelFile {
     metadata: metadata === undefined ? undefined : { ...METADATA, ...metadata },
   };
 }
+
+test("openPolicy() says which flags are for the NPU alone", async () => {
+  const path = modelFile("plain.onnx", TINY_NETWORK, { normalizer: "folded" });
+  const open = async (options: PolicyOptions): Promise<void> =>
+    (await openPolicy(path, undefined, options))[Symbol.dispose]();
+  const given = { librknnrt: "/usr/lib/librknnrt.so", core: "1", io: "float" } as const;
+  expect(await linesDuring(() => open(given))).toEqual([
+    `warning: ${path}: without effect, for a .rknn on the NPU only: --librknnrt, --core 1, --io float`,
+  ]);
+  expect(await linesDuring(() => open({ core: "auto", io: "auto" }))).toEqual([]);
+});
 
 interface Chosen {
   readonly digest: string | undefined;
@@ -264,6 +276,35 @@ describe("readModel()", () => {
         "NOT_FOUND",
         `Cannot read "${join(directory, "absent.onnx")}": there is no such file, need a file`,
       ],
+    ]);
+  });
+});
+
+describe("readModel() of what is no ONNX", () => {
+  const refusal = (name: string, content: string | Uint8Array) => {
+    const path = join(directory, name);
+    writeFileSync(path, content);
+    return refusalOf(() => readModel(path)).then(({ code, message }) => [
+      code,
+      message.replace(`Cannot read model "${path}": `, ""),
+    ]);
+  };
+
+  test("says what it is, and of a broken one where it breaks", async () => {
+    const whole = encodeOnnx(modelOf(await demoNetwork(), { metadata: METADATA }));
+    expect([
+      await refusal("page.onnx", "<!doctype html>\n<title>404</title>"),
+      await refusal("noise.onnx", Uint8Array.of(0xff, 0xfe, 0, 7)),
+      await refusal("cut.onnx", whole.subarray(0, 1000)),
+    ]).toEqual([
+      [
+        "MALFORMED",
+        expect.stringMatching(
+          /^it is a text, "<!doctype html>\\n<title>404<\/title>"…, need an ONNX model \(protobuf /,
+        ),
+      ],
+      ["MALFORMED", expect.stringMatching(/^it is another file, need an ONNX model \(protobuf /)],
+      ["MALFORMED", expect.stringMatching(/^protobuf Model\.graph at byte \d+: it needs /)],
     ]);
   });
 });

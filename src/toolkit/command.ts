@@ -95,7 +95,7 @@ export default defineCommand({
       schema: v.optional(textValue("an environment such as cp311-aarch64")),
     },
     dataset: {
-      value: "<npy|npz>",
+      value: "<npy|npz|mcap>",
       help: "compare: observations before any normalizer; makes int8 builds too",
       schema: v.optional(pathValue()),
     },
