@@ -70,6 +70,7 @@ const ORDER = [
     "src/cli/output.ts",
     "src/cli/program_flags.ts",
   ],
+  ["src/closed_loop"],
   [
     "src/export",
     "src/collect",

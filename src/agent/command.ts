@@ -27,7 +27,7 @@ import { createPolicy, type Policy } from "../runtime/policy.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { parseEndpoint } from "../wire/endpoint.ts";
 import type { RunLog } from "../run_log/write_run_log.ts";
-import type { Episode, EpisodeOptions } from "./episode.ts";
+import type { Episode, EpisodeOptions } from "../closed_loop/episode.ts";
 import { runRecorded, startRunLog } from "./run_recorder.ts";
 import {
   createStability,

@@ -8,7 +8,7 @@ import { LIMITS } from "../base/limits.ts";
 import type { Environment } from "../environment/environment.ts";
 import type { Policy } from "../runtime/policy.ts";
 import { openRunLog, type RunLog } from "../run_log/write_run_log.ts";
-import { type Episode, type EpisodeOptions, runEpisode } from "./episode.ts";
+import { type Episode, type EpisodeOptions, runEpisode } from "../closed_loop/episode.ts";
 
 export interface RunSource {
   readonly env: string;

@@ -7,7 +7,7 @@ import type { Environment } from "../environment/environment.ts";
 import { createGait, type Gait, type GaitFigures } from "../run_log/gait.ts";
 import type { Velocity } from "../run_log/run_step.ts";
 import { GAIT_LIMITS, judgeGait, readGaitLimits, type VerdictRow } from "../run_log/verdict.ts";
-import type { Episode } from "./episode.ts";
+import type { Episode } from "../closed_loop/episode.ts";
 
 /**
  * What is asked of the robot, one after the other, over again: forward slow and fast, standing,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { AssertionError } from "../base/assert.ts";
 import type { StepInfo } from "../environment/environment.ts";
-import type { Episode } from "./episode.ts";
+import type { Episode } from "../closed_loop/episode.ts";
 import { renderSummary, summarise, summariseLatency } from "./summary.ts";
 
 /** Five steps of 0.5 s, at 1 m/s forward from the second on. */

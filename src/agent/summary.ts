@@ -7,7 +7,7 @@ import { figure, metres, microseconds, table } from "../cli/output.ts";
 import { assert, present } from "../base/assert.ts";
 import { plural } from "../base/text.ts";
 import type { StepInfo } from "../environment/environment.ts";
-import type { Episode } from "./episode.ts";
+import type { Episode } from "../closed_loop/episode.ts";
 
 export type Command = readonly [number, number, number];
 

@@ -19,6 +19,7 @@ import { progress } from "../cli/output.ts";
 import { columnStatistics } from "../dataset/column_statistics.ts";
 import { distinctRows, takeRows } from "../dataset/rows.ts";
 import type { ObservationPart } from "../environment/environment.ts";
+import { COMMAND_RANGE } from "../environment/drawn_commands.ts";
 import { openEnvironment, terrainsOf } from "../environment/open.ts";
 import { parseProgram, PROGRAM_DEFAULTS, type ProgramOptions } from "../environment/program.ts";
 import { isNpy, readNpy, writeNpy } from "../formats/npy.ts";
@@ -35,7 +36,7 @@ import { placeStats, type StatsPlace, writeStats } from "./place_stats.ts";
 import { isModelFile, openActor } from "./policies.ts";
 import { type RangeGrowth, rangeGrowth } from "./range_growth.ts";
 import { readSets, type RecordedSet } from "./recorded_sets.ts";
-import { COMMAND_RANGE, rollOut } from "./rollout.ts";
+import { rollOut } from "./rollout.ts";
 import { subsample } from "./subsample.ts";
 
 /** Rows recorded for each that is kept, where commands are balanced. */

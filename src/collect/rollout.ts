@@ -5,20 +5,14 @@
 
 import { Lite3Error } from "../base/errors.ts";
 import { turnEventLoop } from "../base/event_loop.ts";
-import { createRandom, type Random } from "../base/random.ts";
+import { createRandom } from "../base/random.ts";
+import { drawCommand } from "../environment/drawn_commands.ts";
 import type { Environment } from "../environment/environment.ts";
 import type { Actor } from "./policies.ts";
-
-type Command = readonly [number, number, number];
 
 /** Seconds between commands, and seconds of an episode. */
 const COMMAND_S = 2;
 const EPISODE_S = 10;
-/** Commands vx, vy (m/s), wz (rad/s): what the vendor's stick reaches, and turns. */
-export const COMMAND_RANGE = { vx: [-0.5, 0.8], vy: [-0.4, 0.4], wz: [-0.8, 0.8] } as const;
-/** One command in so many is to stand still. */
-const STAND_EVERY = 6;
-
 export interface Rollout {
   /** Shape [samples, observationSize]; fewer rows after a failure. */
   readonly observations: Float32Array<ArrayBuffer>;
@@ -81,10 +75,4 @@ export async function rollOut(
     return { observations: observations.slice(0, seen * width), episodes, falls, failure };
   }
   return { observations, episodes, falls };
-}
-
-function drawCommand(random: Random): Command {
-  if (random.uniform() < 1 / STAND_EVERY) return [0, 0, 0];
-  const { vx, vy, wz } = COMMAND_RANGE;
-  return [random.between(...vx), random.between(...vy), random.between(...wz)];
 }

@@ -9,14 +9,17 @@ import { sha256 } from "../base/files.ts";
 import { notice } from "../base/log.ts";
 import type { Comparison } from "../compare/statistics.ts";
 import { parseRknn } from "../formats/rknn.ts";
+import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { InstalledToolkit } from "../rknn_toolkit/environment.ts";
 import type { Quantization, ToolkitJob } from "../rknn_toolkit/job.ts";
 import { runToolkitJob } from "../rknn_toolkit/run_job.ts";
+import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
 import { readRknnLayers } from "../runtime/rknn_layers.ts";
 import { compareOperators } from "../runtime/rknn_operators.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
 import { calibrationInputs } from "./calibration_inputs.ts";
 import { type Candidate, describeCandidate } from "./candidate.ts";
+import { type WalkJudge, walkProblems, walkUnless } from "./closed_loop.ts";
 import { containerProblems, parityProblems, weightProblems } from "./file_problems.ts";
 import type { Judge } from "./judge.ts";
 import type { PrecisionChoice } from "./precision.ts";
@@ -28,6 +31,8 @@ export interface Builder {
   readonly prepared: PreparedModel;
   readonly samples: Samples;
   readonly judge: Judge;
+  /** Where the file must also walk as well. */
+  readonly walkJudge: WalkJudge | undefined;
   readonly choice: PrecisionChoice;
   readonly target: string;
   /** Largest MAE that passes. */
@@ -42,6 +47,8 @@ export interface Built {
   readonly rknn: Uint8Array;
   readonly sha256: string;
   readonly parity: Comparison;
+  /** Null where it was not asked for, or the file had failed before. */
+  readonly closedLoop: ClosedLoop | null;
   readonly weights: WeightProof;
   /** Why it is not the policy; empty where it passed. */
   readonly problems: readonly string[];
@@ -64,7 +71,7 @@ const SHOWN_STAGES: ReadonlySet<string> = new Set([
 
 /** Builds and judges. Throws ToolkitFailure; a file that is not the policy has `problems`. */
 export async function build(builder: Builder, candidate: Candidate): Promise<Built> {
-  const { toolkit, prepared, judge, target, gate, timeoutMs } = builder;
+  const { toolkit, prepared, judge, walkJudge, target, gate, timeoutMs } = builder;
   const label = describeCandidate(candidate);
   // Whatever fails meanwhile ends the toolkit's process too.
   const failed = new AbortController();
@@ -95,18 +102,24 @@ export async function build(builder: Builder, candidate: Candidate): Promise<Bui
       ] as const,
   );
   const parity = await judge.compare(present(result.simulated, "simulated actions"));
+  const problems = [
+    ...containerProblems(file, prepared.shape, target),
+    ...weightProblems(weights),
+    ...operators.contradictions,
+    ...parityProblems(parity, gate),
+  ];
+  const closedLoop = await walkUnless(problems, walkJudge, async () => {
+    const { backend } = await openRknnEmulated(rknn, prepared.model);
+    return backend;
+  });
   return {
     candidate,
     rknn,
     sha256: sha256(rknn),
     parity,
+    closedLoop,
     weights,
-    problems: [
-      ...containerProblems(file, prepared.shape, target),
-      ...weightProblems(weights),
-      ...operators.contradictions,
-      ...parityProblems(parity, gate),
-    ],
+    problems: [...problems, ...walkProblems(closedLoop)],
     toolkitLayers: result.layers ?? [],
     versions: result.versions,
     stages: result.stages,

@@ -15,6 +15,8 @@ import {
   wordValue,
 } from "../cli/command.ts";
 import { MAE_GATE } from "../compare/statistics.ts";
+import { CLOSED_LOOP_FLAGS, planClosedLoop, unusedOfClosedLoop } from "../closed_loop/plan.ts";
+import { CLOSED_LOOP_MAE } from "./closed_loop.ts";
 import { convert } from "./convert.ts";
 import { ALGORITHMS, METHODS, PRECISIONS } from "./precision.ts";
 import { conversionDocument, failureOf, renderConversion } from "./report.ts";
@@ -74,9 +76,16 @@ export default defineCommand({
     },
     mae: {
       value: "<limit>",
-      help: `Mean absolute error that still passes (default: ${MAE_GATE})`,
-      schema: v.optional(numberValue(0, 1e6), MAE_GATE),
+      help:
+        `Mean absolute error that still passes (default: ${MAE_GATE}; ` +
+        `with --closed-loop ${CLOSED_LOOP_MAE})`,
+      schema: v.optional(numberValue(0, 1e6)),
     },
+    closedLoop: {
+      help: "What is made must also walk as well as the policy, in the built-in environment",
+      schema: switchValue(),
+    },
+    ...CLOSED_LOOP_FLAGS,
     seed: {
       value: "<n>",
       help: "Seed of the rows that judge, and of generated ones (default: 0)",
@@ -106,10 +115,14 @@ export default defineCommand({
       schema: switchValue(),
     },
   },
+  unused: (_positionals, valueOf) => unusedOfClosedLoop(valueOf),
   async run([model = ""], flags) {
     const beside = `${model.slice(0, model.length - extname(model).length)}.rknn`;
     const { timeout, output = beside, ...rest } = flags;
-    const result = await convert({ ...rest, model, output, timeoutMs: timeout * 1000 });
+    const closedLoop = planClosedLoop(flags);
+    const { mae = closedLoop === undefined ? MAE_GATE : CLOSED_LOOP_MAE } = flags;
+    const options = { ...rest, mae, closedLoop, model, output, timeoutMs: timeout * 1000 };
+    const result = await convert(options);
     const { missing } = result;
     const reasons = [missing?.message, failureOf(result)].filter((one) => one !== undefined);
     const failure = reasons.length === 0 ? undefined : reasons.join("; and by emulation: ");

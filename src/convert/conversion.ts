@@ -3,6 +3,7 @@
  * is built.
  */
 
+import type { ClosedLoopPlan } from "../closed_loop/plan.ts";
 import type { PrecisionChoice, PrecisionFlags } from "./precision.ts";
 import type { PreparedModel } from "./prepare_model.ts";
 import type { Samples } from "./samples.ts";
@@ -25,6 +26,8 @@ export interface ConvertOptions extends PrecisionFlags {
   readonly emitOnnx?: string | undefined;
   /** Keep a file that did not pass under its name. */
   readonly force: boolean;
+  /** What a candidate must walk as well as the policy, beside the MAE. */
+  readonly closedLoop?: ClosedLoopPlan | undefined;
   /** Judge by emulation, without the toolkit. */
   readonly emulate: boolean;
 }

@@ -12,11 +12,13 @@ import { warn } from "../base/log.ts";
 import { stopOnSignals } from "../base/stop.ts";
 import type { Comparison } from "../compare/statistics.ts";
 import { encodeOnnx } from "../formats/onnx.ts";
+import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import { type InstalledToolkit, requireToolkit } from "../rknn_toolkit/environment.ts";
 import { ToolkitFailure } from "../rknn_toolkit/failures.ts";
-import { emulate, quantizableLayers } from "../runtime/emulated.ts";
+import { emulate, openEmulated, quantizableLayers } from "../runtime/emulated.ts";
 import { build, type Builder, type Built } from "./build.ts";
 import { type Candidate, FP16, recipeOf, W8A8 } from "./candidate.ts";
+import { createWalkJudge, type Walked, walkedBy, walkProblems, walkUnless } from "./closed_loop.ts";
 import { parityProblems } from "./file_problems.ts";
 import { createJudge, type Judge } from "./judge.ts";
 import { findLayers } from "./layers.ts";
@@ -38,6 +40,10 @@ export interface ConvertResult extends Conversion {
   /** The candidate that is judged, and by what. */
   readonly candidate: Candidate;
   readonly parity: Comparison;
+  /** How it walks beside the policy; null where nobody asked, or it had failed before. */
+  readonly closedLoop: ClosedLoop | null;
+  /** Every candidate that walked, in their order. */
+  readonly walked: readonly Walked[];
   /** Why it does not pass; empty where it does. */
   readonly problems: readonly string[];
   /** Where the emulation was written as ONNX. */
@@ -65,7 +71,7 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
 
 async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promise<ConvertResult> {
   const started = performance.now();
-  const { model, dataset, obsStats, seed, mae } = options;
+  const { model, dataset, obsStats, seed, mae, closedLoop: plan } = options;
   const choice = choosePrecision(options);
   checkEmulates(options, choice);
   const toolkit = findOrMiss(options);
@@ -79,14 +85,16 @@ async function convertUntil(options: ConvertOptions, signal: AbortSignal): Promi
   const samples = await chooseSamples(prepared, { dataset, obsStats, seed, quantised });
   const conversion: Conversion = { options, choice, prepared, samples };
   const judge = createJudge(prepared, samples.heldOut, samples.heldOutRows, signal);
+  const walkJudge = plan && (await createWalkJudge(prepared, plan, obsStats, signal));
   const { search, candidates } = await planCandidates(conversion, judge, signal);
   const isMissing = toolkit === undefined || toolkit instanceof Lite3Error;
   const made = isMissing
-    ? await emulateCandidates(conversion, judge, candidates)
+    ? await emulateCandidates(conversion, { judge, walkJudge }, candidates)
     : await buildCandidates(candidates, {
         ...conversion,
         toolkit,
         judge,
+        walkJudge,
         target: options.target,
         gate: mae,
         timeoutMs: options.timeoutMs,
@@ -174,7 +182,10 @@ async function emit(
   return emitOnnx;
 }
 
-type Made = Pick<ConvertResult, "built" | "candidate" | "parity" | "problems">;
+type Made = Pick<
+  ConvertResult,
+  "built" | "candidate" | "parity" | "closedLoop" | "walked" | "problems"
+>;
 
 async function buildCandidates(candidates: readonly Candidate[], builder: Builder): Promise<Made> {
   const built: Built[] = [];
@@ -182,7 +193,9 @@ async function buildCandidates(candidates: readonly Candidate[], builder: Builde
     const one = await build(builder, candidate);
     built.push(one);
     if (one.problems.length === 0 || one.candidate === candidates.at(-1)) {
-      return { built, candidate, parity: one.parity, problems: one.problems };
+      const { parity, closedLoop, problems } = one;
+      const walked = built.flatMap(walkedBy);
+      return { built, candidate, parity, closedLoop, walked, problems };
     }
   }
   throw new AssertionError("no candidate");
@@ -190,8 +203,8 @@ async function buildCandidates(candidates: readonly Candidate[], builder: Builde
 
 /** The first that passes by emulation, or the last. */
 async function emulateCandidates(
-  { options, choice, samples }: Conversion,
-  judge: Judge,
+  { options, choice, prepared, samples }: Conversion,
+  { judge, walkJudge }: Pick<Builder, "judge" | "walkJudge">,
   candidates: readonly Candidate[],
 ): Promise<Made> {
   if (choice.algorithm === "mmse") {
@@ -201,11 +214,17 @@ async function emulateCandidates(
         "take normal or kl_divergence, or lite3rl toolkit install",
     );
   }
+  const walked: Walked[] = [];
   for (const candidate of candidates) {
-    const parity = await judge.compareEmulation(recipeOf(candidate, choice, samples.calibration));
-    const problems = parityProblems(parity, options.mae);
+    const recipe = recipeOf(candidate, choice, samples.calibration);
+    const parity = await judge.compareEmulation(recipe);
+    const closedLoop = await walkUnless(parityProblems(parity, options.mae), walkJudge, () =>
+      openEmulated(prepared.model, recipe),
+    );
+    walked.push(...walkedBy({ candidate, closedLoop }));
+    const problems = [...parityProblems(parity, options.mae), ...walkProblems(closedLoop)];
     if (problems.length === 0 || candidate === candidates.at(-1)) {
-      return { built: [], candidate, parity, problems };
+      return { built: [], candidate, parity, closedLoop, walked, problems };
     }
   }
   throw new AssertionError("no candidate");

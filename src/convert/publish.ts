@@ -9,6 +9,7 @@ import { removeFile, sha256, writeDescribedFile } from "../base/files.ts";
 import { notice } from "../base/log.ts";
 import { metadata } from "../formats/onnx.ts";
 import { type ConversionRecord, encodeRecord, recordPath } from "../policy/conversion_record.ts";
+import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { Built } from "./build.ts";
 import type { Conversion } from "./conversion.ts";
 import { logPath, rejectedPath } from "./outputs.ts";
@@ -47,7 +48,7 @@ function recordOf(
   built: Built,
   { forced, seconds }: { readonly forced: boolean; readonly seconds: number },
 ): ConversionRecord {
-  const { candidate, parity, weights, problems } = built;
+  const { candidate, parity, closedLoop, weights, problems } = built;
   const isQuantised = candidate.precision !== "fp16";
   const { set } = samples;
   return {
@@ -88,6 +89,7 @@ function recordOf(
       gate: options.mae,
       pass: parity.mae <= options.mae,
     },
+    ...(closedLoop && { closedLoop: recordOfWalk(closedLoop) }),
     weights: {
       holds: weights.holds,
       layers: weights.layers.map(({ first, ...check }) => ({
@@ -102,4 +104,9 @@ function recordOf(
     seconds,
     recipe: recipeArguments(options, choice, candidate, built.versions["rknn-toolkit2"]),
   };
+}
+
+/** Without the single episodes, which the seed gives again. */
+function recordOfWalk({ verdict, episodes, seed, level, figures }: ClosedLoop) {
+  return { verdict, evidence: "emulation" as const, episodes, seed, level, figures };
 }

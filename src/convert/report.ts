@@ -7,8 +7,10 @@ import { figure, figureAbove, passed, seconds, table } from "../cli/output.ts";
 import { describeEvidence } from "../compare/evidence.ts";
 import { type Comparison, MAE_GATE } from "../compare/statistics.ts";
 import type { Arithmetic } from "../runtime/backend.ts";
+import { renderClosedLoop } from "../closed_loop/describe.ts";
 import type { Built } from "./build.ts";
 import { type Candidate, describeCandidate, FP16 } from "./candidate.ts";
+import type { Walked } from "./closed_loop.ts";
 import type { ConvertResult } from "./convert.ts";
 import { spaceWarning } from "./observation_space.ts";
 import type { OperatorPlacement } from "../policy/npu_operators.ts";
@@ -23,7 +25,8 @@ function evidenceOf({ built }: ConvertResult): Arithmetic {
 }
 
 export function renderConversion(result: ConvertResult): string {
-  const { options, prepared, samples, candidate, parity, problems, published, built } = result;
+  const { options, prepared, samples, candidate, parity, closedLoop, problems, published, built } =
+    result;
   const last = built.at(-1);
   const { observationSize, actionSize } = prepared.shape;
   const facts = [
@@ -56,7 +59,15 @@ export function renderConversion(result: ConvertResult): string {
     table(["output", "MAE", "max"], rows, ["MAE", "max"]),
     "",
     `MAE ${figure(parity.mae)} against ${figure(options.mae)} on ${samples.heldOutRows} ` +
-      `observations, largest single error ${figure(parity.max)}: ${passed(problems.length === 0)}`,
+      `observations, largest single error ${figure(parity.max)}: ` +
+      passed(closedLoop !== null || problems.length === 0),
+    ...(closedLoop === null
+      ? []
+      : [
+          "",
+          renderClosedLoop(closedLoop),
+          `a is the policy in float32, b ${built.length > 0 ? "the file" : "the precision"}, emulated`,
+        ]),
     ...written,
   ].join("\n");
 }
@@ -84,7 +95,7 @@ function weightsText({ weights }: Built): string {
 }
 
 /** Every candidate with what is known of it. */
-function renderSearch({ built, options }: ConvertResult, search: Search): string {
+function renderSearch({ built, walked, options }: ConvertResult, search: Search): string {
   const rows = search.trials.map(({ candidate, emulated, estimatedUs, weightBytes }) => {
     const made = built.find((one) => one.candidate === candidate || same(one, candidate));
     return [
@@ -99,22 +110,28 @@ function renderSearch({ built, options }: ConvertResult, search: Search): string
         : emulated.mae <= options.mae
           ? "not needed"
           : "not tried",
+      ...(options.closedLoop === undefined ? [] : [walkOf(walked, candidate)]),
     ];
   });
+  const walks = options.closedLoop === undefined ? [] : ["closed loop"];
   const layers = search.sensitivity.map(({ layer, mae }) => `${layer.output} ${figure(mae)}`);
   const right = ["µs, estimated", "bytes of weights", "of file", "emulated MAE", "simulated MAE"];
   return [
-    table(["precision", ...right, "gate"], rows, right),
+    table(["precision", ...right, "gate", ...walks], rows, right),
     "",
     `MAE with one layer alone in int8, first to stay float16 first: ${layers.join(", ")}`,
   ].join("\n");
+}
+
+function walkOf(walked: readonly Walked[], candidate: Candidate): string {
+  return walked.find((one) => same(one, candidate))?.closedLoop.verdict ?? "";
 }
 
 function rowName({ precision, float16Layers }: Candidate): string {
   return precision === "hybrid" ? `hybrid, ${float16Layers.length} float16` : precision;
 }
 
-function same({ candidate }: Built, other: Candidate): boolean {
+function same({ candidate }: Pick<Built, "candidate">, other: Candidate): boolean {
   return describeCandidate(candidate) === describeCandidate(other);
 }
 
@@ -168,6 +185,13 @@ export function conversionDocument(result: ConvertResult) {
     float16Layers: candidate.float16Layers,
     gate: { mae: options.mae },
     parity: withoutErrors(parity),
+    ...(result.closedLoop && {
+      closedLoop: result.closedLoop,
+      walked: result.walked.map(({ candidate: one, closedLoop }) => ({
+        ...one,
+        verdict: closedLoop.verdict,
+      })),
+    }),
     fp16: result.fp16 && withoutErrors(result.fp16),
     cure: cureOf(result),
     operators: prepared.placement,
@@ -186,7 +210,7 @@ export function conversionDocument(result: ConvertResult) {
         emulated: withoutErrors(emulated),
       })),
     },
-    built: built.map(({ rknn, candidate: made, parity: judged, ...rest }) => ({
+    built: built.map(({ rknn, candidate: made, parity: judged, closedLoop: _walk, ...rest }) => ({
       ...made,
       ...rest,
       bytes: rknn.length,

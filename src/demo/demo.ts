@@ -7,7 +7,7 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { takeLock } from "../../ffi/lock.ts";
-import { type Episode, runEpisode } from "../agent/episode.ts";
+import { type Episode, runEpisode } from "../closed_loop/episode.ts";
 import { summariseWalk, type WalkSummary } from "../agent/summary.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { makeDirectory, makeTemporaryDirectory, writeFileAtomic } from "../base/files.ts";

@@ -75,6 +75,8 @@ export interface Environment extends Disposable {
   step(action: Float32Array): StepResult | Promise<StepResult>;
   /** Commanded velocity vx, vy (m/s), wz (rad/s), for environments that take one. */
   setCommand?(command: readonly [number, number, number]): void | Promise<void>;
+  /** Knocks the robot: changes its velocity at once by x, y in the world frame, m/s. */
+  push?(change: readonly [number, number]): void;
   /** For logs and gait figures; asked only where somebody wants to know. */
   sensors?(): Sensors;
   /** Of the robot, kilograms, for its cost of transport. */

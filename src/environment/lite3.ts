@@ -37,6 +37,7 @@ export interface Lite3 extends Environment {
   reset(seed?: number): Float32Array;
   step(action: Float32Array): StepResult;
   setCommand(command: Command): void;
+  push(change: readonly [number, number]): void;
   sensors(): Sensors;
   /** SHA-256, hex, of `qpos` (19 float64, little-endian) at `reset` and after each step since. */
   trajectoryHash(): string;
@@ -142,6 +143,12 @@ class SimulatedLite3 implements Lite3 {
       truncated: false,
       info,
     };
+  }
+
+  push(change: readonly [number, number]): void {
+    assert(this.#hash, "reset() comes before push()");
+    assert(change.every(Number.isFinite), "a push is two finite numbers");
+    this.#physics.push(change);
   }
 
   sensors(): Sensors {

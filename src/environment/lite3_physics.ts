@@ -121,6 +121,13 @@ export class Lite3Physics implements Disposable {
     this.#live.ctrl[joint] = this.#kp * limited;
   }
 
+  /** Changes the whole robot's velocity by x, y in the world, m/s, as a blow does. */
+  push([x, y]: readonly [number, number]): void {
+    const { qvel } = this.#live;
+    qvel[0] = present(qvel[0]) + x;
+    qvel[1] = present(qvel[1]) + y;
+  }
+
   advance(milliseconds: number): void {
     assert(!this.#disposed, "the environment was disposed");
     const steps = milliseconds / (TIMESTEP_S * 1000);

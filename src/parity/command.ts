@@ -30,7 +30,9 @@ import {
   type SampleOptions,
   SAMPLES,
 } from "./compare_sides.ts";
+import { CLOSED_LOOP_FLAGS, planClosedLoop, unusedOfClosedLoop } from "../closed_loop/plan.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
+import { checkSidesWalk } from "./closed_loop.ts";
 import { quantileValue, REQUIRABLE } from "./gate.ts";
 import { judge } from "./judge.ts";
 import { nameRknn } from "./project_files.ts";
@@ -38,7 +40,7 @@ import { type Reporting, writeReports } from "./reports.ts";
 import { renderComparison } from "./render.ts";
 import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
 import { isCheckpoint } from "./side_model.ts";
-import { isCalibrated, needsModel } from "./sides.ts";
+import { isCalibrated, isToolkit, needsModel } from "./sides.ts";
 
 export default defineCommand({
   name: "parity",
@@ -53,7 +55,8 @@ export default defineCommand({
   unused: (specs, valueOf) => [
     ...([...specs, String(valueOf("model"))].some(isCheckpoint) ? [] : CHECKPOINT_KEYS),
     ...(needsModel(specs) ? [] : ["model"]),
-    ...(specs.length > 1 ? [] : ["report", "junit", "bisect"]),
+    ...(specs.length > 1 ? [] : ["report", "junit", "bisect", "closedLoop"]),
+    ...unusedOfClosedLoop(valueOf),
     ...(specs.some(isCalibrated) ? [] : ["calibration"]),
     ...(specs.some(isSaved) ? ["dataset", "samples"] : []),
   ],
@@ -112,6 +115,11 @@ export default defineCommand({
       help: "Also compare the values inside, layer by layer: where does the error start?",
       schema: switchValue(),
     },
+    closedLoop: {
+      help: "Also walk with both sides in the built-in environment: b must walk as well as a",
+      schema: switchValue(),
+    },
+    ...CLOSED_LOOP_FLAGS,
     report: {
       value: "<html>",
       help: "Write the comparison as one self-contained page",
@@ -129,7 +137,7 @@ export default defineCommand({
     },
     seed: {
       value: "<n>",
-      help: "Seed of generated observations (default: 0)",
+      help: "Seed of generated observations and of episodes (default: 0)",
       schema: v.optional(integerValue(0, 2 ** 31 - 1), 0),
     },
     target: {
@@ -152,15 +160,20 @@ export default defineCommand({
       if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
     }
     checkCheckpointFlags([a, ...others, flags.model ?? ""], flags);
-    const space = [a, ...others].some(isEndpoint) ? ("raw" as const) : undefined;
+    const isRaw = flags.closedLoop || [a, ...others].some(isEndpoint);
+    const space = isRaw ? ("raw" as const) : undefined;
     const checkpoint = { ...flags, normalizerEpsilon: flags.normalizerEps };
     const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags, checkpoint };
     if (others.length === 0) return recordAlone(a, options, flags);
+    const closedLoop = planClosedLoop(flags);
+    if (closedLoop !== undefined) checkSidesWalk(specs);
     const limit = flags.bisect ? flags.mae : undefined;
     const results: ParityResult[] = [];
     await sayOnce(async () => {
       for (const b of others) {
-        results.push(await compareSides({ ...options, a, b, bisect: limit }));
+        // A toolkit that joins by itself is no walker: its simulator takes seconds for a step.
+        const walk = isToolkit(b) ? undefined : closedLoop;
+        results.push(await compareSides({ ...options, a, b, bisect: limit, closedLoop: walk }));
       }
     });
     save(mergeOutputs(results), flags);
@@ -215,7 +228,7 @@ interface Saving {
 async function recordAlone(
   a: string,
   options: SampleOptions,
-  saving: Saving & Reporting & { readonly bisect: boolean },
+  saving: Saving & Reporting & { readonly bisect: boolean; readonly closedLoop: boolean },
 ) {
   if (saving.saveOutputs === undefined) {
     throw new Lite3Error(
@@ -224,10 +237,10 @@ async function recordAlone(
         "or --save-outputs outputs.npz to compare it elsewhere",
     );
   }
-  if ((saving.report ?? saving.junit) !== undefined || saving.bisect) {
+  if ((saving.report ?? saving.junit) !== undefined || saving.bisect || saving.closedLoop) {
     throw new Lite3Error(
       "USAGE",
-      "--report, --junit and --bisect are for a comparison, name another side",
+      "--report, --junit, --bisect and --closed-loop are for a comparison, name another side",
     );
   }
   const outputs = await runSide(a, options);

@@ -9,11 +9,14 @@ import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
 import { hasNpuLibrary, type NpuOptions } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
+import type { ClosedLoopPlan } from "../closed_loop/plan.ts";
 import { generateSamples } from "../dataset/generate_observations.ts";
 import { type Observations, readSamples } from "../dataset/observations.ts";
 import { kindBlocks, plausibleRows } from "../dataset/sample_kinds.ts";
+import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { Bisection, KindErrors } from "../report/parity_document.ts";
 import { bisect } from "./bisect.ts";
+import { runClosedLoop } from "./closed_loop.ts";
 import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
 import {
   isCalibrated,
@@ -37,6 +40,8 @@ export interface ParityOptions extends SampleOptions {
   readonly b: string;
   /** Find the layer from which the MAE is above this; both sides must be graphs. */
   readonly bisect?: number | undefined;
+  /** Let both sides walk; the observations must be raw. */
+  readonly closedLoop?: ClosedLoopPlan | undefined;
 }
 
 /** What a side runs on, and with. */
@@ -69,6 +74,7 @@ export interface ParityResult {
   /** Of each kind, where there are several. */
   readonly kinds?: readonly KindErrors[];
   readonly bisection?: Bisection;
+  readonly closedLoop?: ClosedLoop;
 }
 
 /** Runs both sides on the same observations. Throws when a side cannot answer. */
@@ -96,9 +102,17 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   ] as const;
   const [comparison, ...more] = compareKinds(samples, actions) as [Comparison, ...Comparison[]];
   const kinds = more.length === 0 ? {} : { kinds: describeKinds(samples, [comparison, ...more]) };
-  const result = { sides, space: sideOptions.space, samples, actions, comparison, ...kinds };
-  if (options.bisect === undefined) return result;
-  return { ...result, bisection: await bisect(sides, plausibleRows(samples), options.bisect) };
+  const { bisect: limit, closedLoop: plan } = options;
+  return {
+    sides,
+    space: sideOptions.space,
+    samples,
+    actions,
+    comparison,
+    ...kinds,
+    ...(limit !== undefined && { bisection: await bisect(sides, plausibleRows(samples), limit) }),
+    ...(plan !== undefined && { closedLoop: await runClosedLoop(sides, plan) }),
+  };
 }
 
 /** A comparison for each kind of rows, in their order. */

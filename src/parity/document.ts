@@ -45,6 +45,7 @@ export function parityDocument(
       : { services: { ...(a.service && { a: a.service }), ...(b.service && { b: b.service }) } }),
     ...(files.length === 0 ? {} : { files }),
     ...(result.bisection === undefined ? {} : { bisection: result.bisection }),
+    ...(result.closedLoop === undefined ? {} : { closedLoop: result.closedLoop }),
   };
 }
 

@@ -5,6 +5,7 @@
 import { warn } from "../base/log.ts";
 import type { Arithmetic } from "../runtime/backend.ts";
 import type { ParityCheck, ParityComparison } from "../report/parity_document.ts";
+import { closedLoopChecks } from "./closed_loop.ts";
 import type { ParityResult } from "./compare_sides.ts";
 import { parityDocument } from "./document.ts";
 import { emulatedFiles, fileFailures } from "./file_proof.ts";
@@ -33,6 +34,7 @@ export function judge(
   const checks = [
     ...files.map((file) => check(`${file.file} is the model`, fileFailures(file, target))),
     ...gateChecks(result, demands),
+    ...closedLoopChecks(result.closedLoop),
     ...(required === undefined
       ? []
       : [check(`evidence of ${required}`, [evidenceFailure(evidence, required) ?? []].flat())]),

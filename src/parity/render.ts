@@ -5,6 +5,7 @@
 import { describeEvidence } from "../compare/evidence.ts";
 import type { Comparison } from "../compare/statistics.ts";
 import { figure, figureAbove, passed, table } from "../cli/output.ts";
+import { renderClosedLoop } from "../closed_loop/describe.ts";
 import type { Bisection, KindErrors } from "../report/parity_document.ts";
 import type { ParityResult } from "./compare_sides.ts";
 import { radiansPerAction } from "./document.ts";
@@ -36,6 +37,7 @@ export function renderComparison(result: ParityResult, gate: Gate): string {
     `MAE ${figure(comparison.mae)} against ${figure(gate.mae)}: ${passed(comparison.mae <= gate.mae)}`,
     ...others.flatMap(({ failures }) => failures),
     ...(result.bisection === undefined ? [] : layerTable(result.bisection)),
+    ...(result.closedLoop === undefined ? [] : ["", renderClosedLoop(result.closedLoop)]),
   ].join("\n");
 }
 

@@ -43,7 +43,10 @@ test("parity refuses a report that is its own input, and one of no comparison", 
   );
   const saving = ["parity", onnx ?? "", "--save-outputs", place("o.npz")];
   expect(await run([...saving, "--junit", place("x")])).toEqual(
-    failed(2, "--report, --junit and --bisect are for a comparison, name another side"),
+    failed(
+      2,
+      "--report, --junit, --bisect and --closed-loop are for a comparison, name another side",
+    ),
   );
   const own = await run(["parity", onnx ?? "", "emulated", "--report", onnx ?? ""]);
   expect(own.status).toBe(2);

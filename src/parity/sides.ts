@@ -17,6 +17,7 @@ import { readObservations } from "../dataset/observations.ts";
 import type { OnnxModel } from "../formats/onnx.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
 import type { Normalizer, ObservationStats } from "../policy/normalizer.ts";
+import { createPolicy, type Policy } from "../runtime/policy.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
 import { readRknnLayers } from "../runtime/rknn_layers.ts";
@@ -72,6 +73,8 @@ export interface Side {
   readonly service?: About;
   /** The graph that is run and its input for these observations, where inner values can be had. */
   readonly inner?: { readonly graph: OnnxModel; input(observations: Float32Array): Float32Array };
+  /** What runs, step by step, with observations as the robot has them; saved outputs have none. */
+  readonly policy?: Policy;
   /** `raw` shape [rows, observationSize] → actions [rows, actionSize]. */
   run(observations: Float32Array, rows: number): Promise<Float32Array>;
   [Symbol.dispose](): void;
@@ -273,6 +276,7 @@ function sideOf(
     label,
     normalizer: file.metadata?.normalizer,
     stats: inside && { mean: inside.mean, std: inside.divisor },
+    policy: createPolicy(backend, normalizer),
     evidence: backend.arithmetic,
     observationSize: backend.observationSize,
     actionSize: backend.actionSize,

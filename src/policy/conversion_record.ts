@@ -72,6 +72,28 @@ const ConversionRecord = v.strictObject({
     gate: Figure,
     pass: v.boolean(),
   }),
+  /** How it walks beside the policy, emulated with its own weights, where that was asked for. */
+  closedLoop: v.exactOptional(
+    v.strictObject({
+      verdict: v.string(),
+      evidence: v.literal("emulation"),
+      episodes: Count,
+      seed: Count,
+      level: Figure,
+      figures: v.array(
+        v.strictObject({
+          name: v.string(),
+          unit: v.string(),
+          a: v.nullable(Figure),
+          b: v.nullable(Figure),
+          worsening: v.nullable(v.strictObject({ mean: Figure, low: Figure, high: Figure })),
+          margin: Figure,
+          pairs: Count,
+          verdict: v.string(),
+        }),
+      ),
+    }),
+  ),
   weights: v.strictObject({
     holds: v.boolean(),
     layers: v.array(WeightCheck),

@@ -3,6 +3,7 @@
  * for each thing that was checked. Without times, so that equal results are equal bytes.
  */
 
+import { closedLoopSentence } from "./closed_loop_document.ts";
 import type { ParityCheck, ParityComparison } from "./parity_document.ts";
 
 /** The file's text. */
@@ -18,7 +19,7 @@ export function renderJunit(comparisons: readonly ParityComparison[]): string {
 }
 
 function suite(comparison: ParityComparison): string[] {
-  const { sides, evidence, samples, dataset, mae, max, worst, checks } = comparison;
+  const { sides, evidence, samples, dataset, mae, max, worst, checks, closedLoop } = comparison;
   const name = `${sides.a} and ${sides.b}`;
   const properties = {
     "evidence.a": evidence.a,
@@ -28,6 +29,9 @@ function suite(comparison: ParityComparison): string[] {
     mae,
     max,
     worst: `sample ${worst.sample}, ${worst.output}`,
+    ...(closedLoop && {
+      "closed loop": `${closedLoopSentence(closedLoop)}, ${closedLoop.episodes} episodes`,
+    }),
   };
   return [
     `  <testsuite ${attributes({ name, ...countsOf(checks) })}>`,

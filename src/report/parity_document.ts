@@ -7,6 +7,7 @@
 import * as v from "valibot";
 import { KINDS } from "../dataset/sample_kinds.ts";
 import { ARITHMETICS } from "../runtime/backend.ts";
+import { closedLoopSchema } from "./closed_loop_document.ts";
 import { aboutSchema } from "../wire/protocol.ts";
 
 type DeepReadonly<T> = unknown extends T
@@ -133,6 +134,7 @@ const comparison = v.strictObject({
   ),
   files: v.exactOptional(v.array(file)),
   bisection: v.exactOptional(bisection),
+  closedLoop: v.exactOptional(closedLoopSchema),
 });
 
 /** The whole document: the first comparison, and all of them where there are several. */

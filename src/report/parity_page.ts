@@ -3,6 +3,8 @@
  * what evidence, where they differ, and what limits would have passed.
  */
 
+import { closedLoopSentence } from "./closed_loop_document.ts";
+import { closedLoopSection, pairPanels } from "./closed_loop_section.ts";
 import { renderFigure, type Figure } from "./figure.ts";
 import { formatCount, formatSignificant } from "./format_number.ts";
 import { html, type Html } from "./html.ts";
@@ -76,10 +78,11 @@ function verdict({ version, startedAt, comparisons }: ParityPage, pass: boolean,
     ${failures.map((failure) => html`<p class="failure bad">${failure}</p>`)}`;
 }
 
-function summary({ mae, gate, max, samples }: ParityComparison): string {
+function summary({ mae, gate, max, samples, closedLoop }: ParityComparison): string {
   return (
     `MAE ${formatSignificant(mae)} (gate ${formatSignificant(gate.mae)}), largest ` +
-    `${formatSignificant(max)}, on ${formatCount(samples, "observation")}`
+    `${formatSignificant(max)}, on ${formatCount(samples, "observation")}` +
+    (closedLoop === undefined ? "" : `; ${closedLoopSentence(closedLoop)}`)
   );
 }
 
@@ -87,11 +90,12 @@ function section(pair: ComparedPair, id: string, isAlone: boolean, figures: Figu
   const { document, values, terms } = pair;
   const histogram = errorHistogram(id, document, values);
   const panels = scatterPanels(id, document, values);
-  figures.push(histogram, ...panels);
+  const pairs = pairPanels(id, document);
+  figures.push(histogram, ...panels, ...pairs);
   const shown = values.points[0]?.length ?? 0;
   return html`${isAlone ? "" : heading(document)}${evidence(pair)}${keyFigures(document)}
     <h2>Checks</h2>
-    ${checkTable(document)}${fileNotes(document)}
+    ${checkTable(document)}${fileNotes(document)}${closedLoopSection(document, pairs)}
     <h2>Errors</h2>
     ${renderFigure(histogram)}${outputTable(document)}${kindTable(document)}
     <h2>Where the errors are</h2>

@@ -26,8 +26,11 @@ export function tensorSpec(name: string, shape: readonly (number | null)[]): Ten
   return Object.freeze({ name, shape: Object.freeze([...shape]) });
 }
 
-/** Recurrent state of one client; empty for a feed-forward policy. */
-export interface PolicyState {
+/**
+ * Recurrent state of one client; empty for a feed-forward policy. Some hold what should be given
+ * back before the backend is: a service's is a connection.
+ */
+export interface PolicyState extends Partial<Disposable> {
   readonly tensors: readonly Float32Array[];
 }
 

@@ -50,7 +50,7 @@ export function rawRemote(
 ): RemoteBackend {
   const connections = connectionPerState(first, () => new RawClient(address, timeoutMs));
   return {
-    ...describe(address, from, to),
+    ...describe(address, from, to, connections),
     arithmetic: "unstated",
     about: undefined,
     infer(observation, action, state, rows) {
@@ -75,7 +75,7 @@ function framedRemote(
     isRecurrent ? new FramedClient(address, timeoutMs) : first,
   );
   return {
-    ...describe(address, from, to),
+    ...describe(address, from, to, connections),
     arithmetic: ARITHMETICS.find((one) => one === about.evidence) ?? "unstated",
     about,
     infer(observation, action, state, rows) {
@@ -97,7 +97,12 @@ function part(values: Float32Array, row: number, count: number, width: number): 
   return values.subarray(row * width, (row + count) * width);
 }
 
-function describe(address: SocketAddress, observationSize: number, actionSize: number) {
+function describe(
+  address: SocketAddress,
+  observationSize: number,
+  actionSize: number,
+  connections: Pick<Connections<Disposable>, "release">,
+) {
   const name = describeAddress(address);
   return {
     name: "remote",
@@ -106,7 +111,10 @@ function describe(address: SocketAddress, observationSize: number, actionSize: n
     outputs: Object.freeze([tensorSpec(name, [1, actionSize])]),
     observationSize,
     actionSize,
-    createState: (): PolicyState => ({ tensors: [] }),
+    createState: (): PolicyState => {
+      const state = { tensors: [], [Symbol.dispose]: () => connections.release(state) };
+      return state;
+    },
   } as const;
 }
 
@@ -124,6 +132,8 @@ function checkLengths(
 interface Connections<Client> extends Disposable {
   /** The connection of this state; opened when it is first asked for. */
   of(state: PolicyState): Client;
+  /** Closes it, unless it is the one that stays for as long as the backend. */
+  release(state: PolicyState): void;
 }
 
 function connectionPerState<Client extends Disposable>(
@@ -144,6 +154,12 @@ function connectionPerState<Client extends Disposable>(
         known.set(state, mine);
       }
       return mine;
+    },
+    release(state) {
+      const mine = known.get(state);
+      if (mine === undefined || mine === first) return;
+      all.delete(mine);
+      mine[Symbol.dispose]();
     },
     [Symbol.dispose]() {
       open = false;

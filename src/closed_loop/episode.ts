@@ -29,6 +29,8 @@ export interface EpisodeOptions {
   readonly onStep?: (done: number) => void;
   /** Velocity to command from this step on, or undefined for no change. */
   readonly commandAt?: (step: number) => Velocity | undefined;
+  /** Change of the robot's velocity before this step, for environments that can push. */
+  readonly pushAt?: (step: number) => readonly [number, number] | undefined;
   /** Velocity that is commanded until `commandAt` says another; for `observe`. */
   readonly command?: Velocity | undefined;
   /** Is given every step; the environment's sensors are read only for it. */
@@ -62,8 +64,7 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
   const action = new Float32Array(policy.actionSize);
   const seen = new Float32Array(policy.observationSize);
   let observation = await environment.reset(options.seed);
-  const warm = policy.backend.createState();
-  for (let i = 0; i < WARM_UP; i++) await policy.act(observation, action, warm);
+  await warmUp(policy, observation);
   Bun.gc(true);
 
   const trace: StepInfo[] = [];
@@ -76,6 +77,8 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
     const asked = options.commandAt?.(trace.length);
     if (asked !== undefined) await environment.setCommand?.(asked);
     command = asked ?? command;
+    const push = options.pushAt?.(trace.length);
+    if (push !== undefined) environment.push?.(push);
     seen.set(observation);
     const started = Bun.nanoseconds();
     await policy.act(observation, action, state);
@@ -108,13 +111,23 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
     if (isOver && fall === undefined && trace.length < steps) {
       restarts++;
       observation = await environment.reset(options.seed + restarts);
+      state[Symbol.dispose]?.();
       state = policy.backend.createState();
     }
     await pace.wait(trace.length);
   }
+  state[Symbol.dispose]?.();
   const interrupted = options.stop?.requested === true;
   const { overruns } = pace;
   return { trace, latencyUs, overruns, totalReward, restarts, fall, interrupted };
+}
+
+/** With a state of its own, which is forgotten. */
+async function warmUp(policy: Policy, observation: Float32Array): Promise<void> {
+  const state = policy.backend.createState();
+  const action = new Float32Array(policy.actionSize);
+  for (let i = 0; i < WARM_UP; i++) await policy.act(observation, action, state);
+  state[Symbol.dispose]?.();
 }
 
 /** Absolute deadlines, one per period, where the episode is in real time. */
