@@ -134,7 +134,7 @@ export const STATUS: Readonly<Record<number, { name: string; cause: string; cure
   [-1]: {
     name: "FAIL",
     cause: "it failed without a reason of its own",
-    cure: "see what the library said; lite3rl doctor checks driver, library and permissions",
+    cure: "RKNN_LOG_LEVEL=4 has it say more, lite3rl doctor checks driver, library and permissions",
   },
   [-2]: {
     name: "TIMEOUT",

@@ -9,7 +9,7 @@
 
 import { type ConvertFns, dlopen, type Pointer } from "bun:ffi";
 import { existsSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { assert } from "../src/base/assert.ts";
 import { Lite3Error, quote } from "../src/base/errors.ts";
 import { openFile } from "../src/base/files.ts";
@@ -52,7 +52,7 @@ export class NativeError extends Lite3Error {
     const known = STATUS[status];
     const statusName = known?.name ?? "an unknown status";
     const because = found?.because ?? known?.cause ?? "no version documents it";
-    const cure = found?.cure ?? known?.cure ?? "see what the library said";
+    const cure = found?.cure ?? known?.cure ?? "RKNN_LOG_LEVEL=4 has the library say more";
     const said = found?.said === undefined ? "" : ` (it said ${quote(found.said)})`;
     super(
       "NATIVE",
@@ -77,25 +77,22 @@ export interface RknnLibrary {
 
 /**
  * Where the library is: the path of the flag, of `LITE3RL_LIBRKNNRT`, or in a system directory;
- * undefined if there is none. A path that was named must be absolute and there.
+ * undefined if there is none. A path that was named must be there; it is made absolute, since the
+ * linker would search for a relative one.
  */
 export function findRknnLibrary(
   flag: string | undefined,
   directories: readonly string[] = LIBRARY_DIRECTORIES,
 ): string | undefined {
   const variable = process.env[LIBRARY_VARIABLE] || undefined;
-  const [path, origin] = flag === undefined ? [variable, LIBRARY_VARIABLE] : [flag, "--librknnrt"];
-  if (path === undefined) {
+  const named = flag ?? variable;
+  if (named === undefined) {
     return directories.map((place) => join(place, LIBRARY_NAME)).find((file) => existsSync(file));
   }
-  if (!isAbsolute(path)) {
-    throw new Lite3Error(
-      "CONFIG",
-      `Cannot load the NPU library ${quote(path)}: it is a relative path, need an absolute one ` +
-        `with ${origin}`,
-    );
-  }
+  const path = resolve(named);
   if (!existsSync(path)) {
+    // The variable is also where the flag's value comes from if nobody wrote it.
+    const origin = named === variable ? LIBRARY_VARIABLE : "--librknnrt";
     throw new Lite3Error(
       "NOT_FOUND",
       `Cannot load the NPU library ${quote(path)}: there is no such file, ` +

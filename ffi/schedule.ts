@@ -3,6 +3,7 @@
  * that is never paged out. All of it wants a permission; who lacks it is told which.
  */
 
+import { getSystemErrorName } from "node:util";
 import { Lite3Error } from "../src/base/errors.ts";
 import { errno, ERRNO, errnoText, libc } from "./libc.ts";
 
@@ -49,6 +50,8 @@ export function lockMemory(): void {
 function check(result: number, action: string, need: string): void {
   if (result === 0) return;
   const code = errno();
-  const refused = code === ERRNO.EPERM ? "not permitted (EPERM)" : errnoText(code);
+  // ENOMEM is mlockall's word for a limit that is too low.
+  const isLimit = code === ERRNO.EPERM || code === ERRNO.ENOMEM;
+  const refused = isLimit ? `not permitted (${getSystemErrorName(-code)})` : errnoText(code);
   throw new Lite3Error("NATIVE", `Cannot ${action}: ${refused}, ${need}`);
 }

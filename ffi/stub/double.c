@@ -242,6 +242,7 @@ EXPORT int rknn_run(rknn_context handle, void *extend) {
   (void)extend;
   int64_t started = now_ns();
   int status = fault(CALL_RUN);
+  if (status) complain("failed to submit!, op id: 1, op name: Conv:fail");
   if (status) return status;  // Outputs keep what the last run left in them.
   context *c = loaded_context(handle);
   long count = call_count[CALL_RUN];

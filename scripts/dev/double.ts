@@ -4,7 +4,7 @@
  */
 
 import { extname } from "node:path";
-import { readFile, writeFileAtomic } from "../../src/base/files.ts";
+import { checkOutput, readFile, writeFileAtomic } from "../../src/base/files.ts";
 import { LIMITS } from "../../src/base/limits.ts";
 import { decodeOnnx } from "../../src/formats/onnx.ts";
 import { doubleOfOnnx, doubleOfRknn } from "../../src/runtime/double_of_rknn.ts";
@@ -18,6 +18,7 @@ export default async function double(args: readonly string[]): Promise<number> {
   }
   const read = (path: string): Uint8Array => readFile(path, LIMITS.modelBytes);
   try {
+    checkOutput(output, [source, onnx]);
     const model = onnx === undefined ? undefined : decodeOnnx(read(onnx));
     const isOnnx = extname(source) === ".onnx";
     writeFileAtomic(

@@ -105,6 +105,7 @@ export default defineCommand({
     log: {
       value: "<file>",
       help: "Record the run as MCAP: state, actions, sensors, latency (a new file)",
+      isVerbsOwn: true,
       schema: v.optional(pathValue()),
     },
     verdict: {

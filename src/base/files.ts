@@ -30,7 +30,11 @@ export interface ByteSource extends Disposable {
 
 /** Opens a file for reading in pieces. Throws NOT_FOUND for what is missing or not a file. */
 export function openFile(path: string): ByteSource {
-  const fd = openInput(path);
+  return descriptorSource(openInput(path), path);
+}
+
+/** A file that is open, which is closed with the source; `path` names it in errors. */
+export function descriptorSource(fd: number, path: string): ByteSource {
   const size = fstatSync(fd).size;
   return {
     size,
@@ -61,9 +65,22 @@ export function memorySource(bytes: Uint8Array): ByteSource {
   };
 }
 
+/** Where inputs are found by their names. */
+export interface FileSet {
+  has(path: string): boolean;
+  /** Throws NOT_FOUND for what is not there. */
+  open(path: string): ByteSource;
+}
+
+export const DISK: FileSet = { has: existsSync, open: openFile };
+
 /** Reads a whole file of at most `bytesMax` bytes. */
-export function readFile(path: string, bytesMax: number): Uint8Array<ArrayBuffer> {
-  using source = openFile(path);
+export function readFile(
+  path: string,
+  bytesMax: number,
+  files: FileSet = DISK,
+): Uint8Array<ArrayBuffer> {
+  using source = files.open(path);
   if (source.size > bytesMax) {
     throw new Lite3Error(
       "TOO_LARGE",
@@ -77,9 +94,11 @@ export function readFile(path: string, bytesMax: number): Uint8Array<ArrayBuffer
  * Writes a file so that a reader sees the old content or the new, never a part: a temporary file
  * in the same directory, synced, then renamed. Missing directories are made; a link is written
  * through, not replaced.
+ *
+ * @param flag by which another place can be named
  */
-export function writeFileAtomic(path: string, bytes: Uint8Array | string): void {
-  using staged = stageFile(path, bytes);
+export function writeFileAtomic(path: string, bytes: Uint8Array | string, flag = "--output"): void {
+  using staged = stageFile(path, bytes, flag);
   staged.publish();
 }
 
@@ -113,7 +132,7 @@ interface StagedFile extends Disposable {
   publish(): void;
 }
 
-function stageFile(path: string, bytes: Uint8Array | string): StagedFile {
+function stageFile(path: string, bytes: Uint8Array | string, flag?: string): StagedFile {
   const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
   const target = existsSync(path) ? realpathSync(path) : path;
   const begin = `.${basename(target)}.`;
@@ -125,6 +144,7 @@ function stageFile(path: string, bytes: Uint8Array | string): StagedFile {
     if (existsSync(target) && !statSync(target).isFile()) {
       throw new Error("something that is not a file has that name");
     }
+    if (target.endsWith("/")) throw new Error("only a directory can have that name");
     mkdirSync(dirname(target), { recursive: true });
     removeAbandoned(
       dirname(target),
@@ -133,14 +153,14 @@ function stageFile(path: string, bytes: Uint8Array | string): StagedFile {
     writeSynced(temporary, data);
   } catch (error) {
     discard();
-    throw cannotWrite(path, error);
+    throw cannotWrite(path, error, flag);
   }
   return {
     publish() {
       try {
         renameSync(temporary, target);
       } catch (error) {
-        throw cannotWrite(path, error);
+        throw cannotWrite(path, error, flag);
       }
     },
     [Symbol.dispose]: discard,
@@ -194,11 +214,13 @@ function writeSynced(path: string, data: Uint8Array): void {
   }
 }
 
-function cannotWrite(path: string, error: unknown): Lite3Error {
-  const reason = error instanceof Error ? error.message : String(error);
+function cannotWrite(path: string, error: unknown, flag = "--output"): Lite3Error {
+  const { code = "" } = error as NodeJS.ErrnoException;
+  // The system's own sentence names the temporary file.
+  const reason = REASONS[code] ?? (error instanceof Error ? error.message : String(error));
   return new Lite3Error(
     "NATIVE",
-    `Cannot write ${quote(path)}: ${reason}; name a place that can be written with --output`,
+    `Cannot write ${quote(path)}: ${reason}; name a place that can be written with ${flag}`,
     { cause: error },
   );
 }
@@ -237,13 +259,14 @@ export function checkReplaces(
   path: string,
   isKind: (head: Uint8Array) => boolean,
   kind: string,
+  flag = "--output",
 ): void {
   if (!existsSync(path)) return;
   using file = openFile(path);
   if (file.size === 0 || isKind(file.read(0, Math.min(file.size, HEAD_BYTES)))) return;
   throw new Lite3Error(
     "CONFIG",
-    `Cannot write ${quote(path)}: the file that is there is no ${kind}, name another with --output`,
+    `Cannot write ${quote(path)}: the file that is there is no ${kind}, name another with ${flag}`,
   );
 }
 

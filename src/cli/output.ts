@@ -48,6 +48,12 @@ export function table(
     .join("\n");
 }
 
+/** How wide a line may be: as COLUMNS says, or the terminal; undefined for a pipe or file. */
+export function terminalColumns(): number | undefined {
+  const said = Number(process.env.COLUMNS);
+  return Number.isInteger(said) && said > 0 ? said : process.stdout.columns;
+}
+
 /** Prints a result on stdout, whole; throws NATIVE if it cannot be written (a full disk). */
 export function printResult(text: string): void {
   const bytes = new TextEncoder().encode(`${text}\n`);

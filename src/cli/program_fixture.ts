@@ -17,6 +17,8 @@ export interface Ran {
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Record<string, string>;
+  /** Words of another program that runs this one: `unshare -r`. */
+  readonly through?: readonly string[];
 }
 
 export interface StartOptions extends RunOptions {
@@ -34,8 +36,8 @@ export const failed = (status: number, message: string): Ran => ({
 
 /** Starts the program in a process group of its own; killed after a minute in any case. */
 export function start(args: readonly string[], options: StartOptions = {}) {
-  const { cwd = ROOT, env = {}, stdin = "ignore" } = options;
-  return Bun.spawn([process.execPath, join(ROOT, "src", "main.ts"), ...args], {
+  const { cwd = ROOT, env = {}, through = [], stdin = "ignore" } = options;
+  return Bun.spawn([...through, process.execPath, join(ROOT, "src", "main.ts"), ...args], {
     cwd,
     env: { ...process.env, GITHUB_ACTIONS: "", ...env },
     stdio: [stdin, "pipe", "pipe"],

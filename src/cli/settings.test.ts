@@ -66,6 +66,18 @@ describe("readSettings()", () => {
     ]);
   });
 
+  test("takes what verbs mean differently from their own variables alone", async () => {
+    const env = {
+      LITE3RL_LOG: "run.mcap",
+      LITE3RL_SERVE_LOG: "json",
+      LITE3RL_AGENT_LOG: "walk.mcap",
+    };
+    expect(await Promise.all(["serve", "agent"].map((verb) => variables(verb, env)))).toEqual([
+      [{ log: ["json", "LITE3RL_SERVE_LOG"] }, {}],
+      [{ log: ["walk.mcap", "LITE3RL_AGENT_LOG"] }, {}],
+    ]);
+  });
+
   test("takes positionals, and refuses what is no switch", async () => {
     expect(await variables("parity", { LITE3RL_PARITY_A: "7.onnx", LITE3RL_B: "5" })).toEqual([
       { a: ["7.onnx", "LITE3RL_PARITY_A"] },

@@ -3,7 +3,8 @@
  * variables, then `lite3rl.yaml`, then defaults. Every value keeps its origin, which errors,
  * notices and `--show-config` name; all of them pass the same schemas.
  *
- * `LITE3RL_SERVE_SOCKET` is `--socket` of `serve`, `LITE3RL_SOCKET` that of every verb that has it.
+ * `LITE3RL_SERVE_SOCKET` is `--socket` of `serve`, `LITE3RL_SOCKET` that of every verb that has it
+ * and means the same by it.
  */
 
 import { Lite3Error, quote } from "../base/errors.ts";
@@ -32,6 +33,8 @@ export interface Settable {
   readonly key: string;
   readonly takes: "switch" | "value" | "optional value" | "positional" | "positionals";
   readonly isPath: boolean;
+  /** Only the verb's own variable sets it. */
+  readonly isVerbsOwn: boolean;
 }
 
 export interface Sources {
@@ -42,14 +45,15 @@ export interface Sources {
 
 /** Everything that can be set for a verb. */
 export function settablesOf(command: Command): ReadonlyMap<string, Settable> {
-  const flags = Object.entries(command.flags).map(([key, { value, schema }]) => {
+  const flags = Object.entries(command.flags).map(([key, flag]) => {
+    const { value, schema, isVerbsOwn = false } = flag;
     const takes =
       value === undefined ? "switch" : value.startsWith("[") ? "optional value" : "value";
-    return [flagName(key).slice(2), { key, takes, isPath: takesPath(schema) }] as const;
+    return [flagName(key).slice(2), { key, takes, isPath: takesPath(schema), isVerbsOwn }] as const;
   });
   const positionals = positionalsOf(command).map(({ name, isVariadic }) => {
     const takes = isVariadic ? "positionals" : "positional";
-    return [name, { key: name, takes, isPath: false }] as const;
+    return [name, { key: name, takes, isPath: false, isVerbsOwn: false }] as const;
   });
   return new Map<string, Settable>([...positionals, ...flags]);
 }
@@ -95,9 +99,11 @@ function readVariables(
   settables: ReadonlyMap<string, Settable>,
   env: Sources["env"],
 ): Settings[] {
+  const words = `LITE3RL_${verb.toUpperCase().replaceAll("-", "_")}`;
   const read = (prefix: string): Settings => {
     const layer = new Map<string, Setting>();
     for (const [name, settable] of settables) {
+      if (settable.isVerbsOwn && prefix !== words) continue;
       const variable = `${prefix}_${name.toUpperCase().replaceAll("-", "_")}`;
       const text = env[variable];
       if (text === undefined || text === "") continue;
@@ -107,7 +113,6 @@ function readVariables(
     }
     return layer;
   };
-  const words = `LITE3RL_${verb.toUpperCase().replaceAll("-", "_")}`;
   return [read(words), read("LITE3RL")];
 }
 

@@ -103,6 +103,21 @@ function testStatuses({ serve, drive }: Stage): void {
     expect(service.connections).toBe(1);
   });
 
+  test("infer() says busy of a service that is full, and asks again later", async () => {
+    const service = serve((request, socket) => {
+      socket.write(reasonFrame(request, STATUS.busy, "full"));
+      socket.end();
+    });
+    const client = drive(service.address);
+    const busy = { status: STATUS.busy, name: "busy", reason: "full", action: UNTOUCHED };
+    expect(await client.infer(ONE)).toMatchObject(busy);
+    service.answer = answerWell;
+    let outcome = await client.infer(ONE);
+    while (outcome.status === STATUS.busy) outcome = await client.infer(ONE);
+    expect(outcome).toMatchObject({ status: 0, action: [1, 2] });
+    expect(service.connections).toBe(2);
+  });
+
   test("infer() asks for no action to a number that is not finite, and gives none", async () => {
     const service = serve();
     const client = drive(service.address);

@@ -15,6 +15,8 @@ import { type CommandResult, defineCommand, pathValue } from "../cli/command.ts"
 import { microseconds, passed, seconds, table } from "../cli/output.ts";
 import { MAE_GATE } from "../compare/statistics.ts";
 import { parityDocument } from "../parity/document.ts";
+import { encodeRknnDouble } from "../formats/rknn_double.ts";
+import { openIsolated } from "../runtime/isolated.ts";
 import { type DemoReport, renderDemoPage } from "../report/demo_page.ts";
 import { type DemoResult, runDemo, WALK_COMMAND, WALK_S } from "./demo.ts";
 
@@ -51,21 +53,45 @@ export default defineCommand({
     const started = performance.now();
     const startedAt = new Date().toISOString();
     using stop = stopOnSignals();
-    const result = await runDemo(flags.output, stop, findDouble(flags.double));
+    const result = await runDemo(flags.output, stop, await findDouble(flags.double));
     const report = describe(result, startedAt);
     writeFileAtomic(page, renderDemoPage(report));
     return conclude(result, report, page, (performance.now() - started) / 1000);
   },
 });
 
-/** Known to be there before the first stage, rather than after all the others. */
-function findDouble(path: string | undefined): string | undefined {
-  if (path === undefined || existsSync(path)) return path && resolve(path);
+/** Known to be the double before the first stage, rather than after all the others. */
+async function findDouble(path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  const library = resolve(path);
+  const problem = existsSync(library) ? await runNothing(library) : "there is no such file";
+  if (problem === undefined) return library;
   throw new Lite3Error(
-    "NOT_FOUND",
-    `Cannot run the demo over ${quote(path)}: there is no such file, need the test double of the ` +
-      "NPU library; from source, bun run demo --double builds it",
+    problem === "there is no such file" ? "NOT_FOUND" : "UNSUPPORTED",
+    `Cannot run the demo over ${quote(path)}: ${problem}; need the test double of the NPU ` +
+      "library: from source, bun run demo --double builds it",
   );
+}
+
+/** Has the library run a model of its own without layers; why it cannot, or is not the double. */
+async function runNothing(library: string): Promise<string | undefined> {
+  const tensor = (name: string) => ({ name, shape: [1, 1], rounding: { kind: "none" } as const });
+  const model = encodeRknnDouble({
+    of: "nothing",
+    inputs: [tensor("obs")],
+    outputs: [tensor("action")],
+    layers: [],
+  });
+  try {
+    const env = { LITE3RL_DOUBLE: "1" };
+    using backend = await openIsolated(model, { library, core: "auto", io: "float", env });
+    return backend.arithmetic === "double" ? undefined : "it is another library";
+  } catch (error) {
+    if (!(error instanceof Lite3Error)) throw error;
+    // What that error asks for is not what is needed here.
+    const [problem = ""] = error.message.replace(/^Cannot load [^:]*: /, "").split(", need ");
+    return problem;
+  }
 }
 
 const degrees = (radians: number): number => (radians * 180) / Math.PI;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findTool, testWith } from "../../scripts/dev/test_tools.ts";
 import { runEpisode } from "../closed_loop/episode.ts";
@@ -182,11 +182,24 @@ describe("demo", () => {
     expect(await run(["demo", "--output", place, "--double", "/nowhere/double.so"])).toEqual(
       failed(
         3,
-        'Cannot run the demo over "/nowhere/double.so": there is no such file, need the test ' +
-          "double of the NPU library; from source, bun run demo --double builds it",
+        'Cannot run the demo over "/nowhere/double.so": there is no such file; need the test ' +
+          "double of the NPU library: from source, bun run demo --double builds it",
       ),
     );
     expect(existsSync(place)).toBe(false);
+  });
+
+  testWith("cc")("refuses another library before the first stage", async () => {
+    const place = join(directory, "nothing");
+    const other = join(directory, "other.so");
+    writeFileSync(`${other}.c`, "int rknn_init(void) { return 0; }");
+    const compiler = findTool("cc") ?? "cc";
+    Bun.spawnSync([compiler, "-shared", "-fPIC", "-o", other, `${other}.c`]);
+    const { status, stderr } = await run(["demo", "--output", place, "--double", other]);
+    expect(stderr).toStartWith(
+      `error: Cannot run the demo over "${other}": it lacks rknn_destroy, rknn_query, `,
+    );
+    expect([status, existsSync(place)]).toEqual([5, false]);
   });
 
   test("says on stderr how each stage went", () => {

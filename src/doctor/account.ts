@@ -31,6 +31,13 @@ export function accountOf(machine: Machine, who: string | number): Account | und
   return { name, uid: Number(uid), gids: [...new Set([Number(gid), ...joined])] };
 }
 
+/** The user as a person names one: a name, or else a number. */
+export function accountNamed(machine: Machine, who: string): Account | undefined {
+  return accountOf(machine, who) ?? (isNumber(who) ? accountOf(machine, Number(who)) : undefined);
+}
+
+export const isNumber = (who: string): boolean => /^\d+$/.test(who);
+
 /** Rows of a file such as /etc/passwd. */
 function records(machine: Machine, path: string): string[][] {
   const lines = textOf(machine, path)?.split("\n") ?? [];

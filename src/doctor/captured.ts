@@ -56,6 +56,10 @@ export const CaptureIndex = v.strictObject({
 export type PathRecord = v.InferOutput<typeof PathRecord>;
 export type CaptureIndex = v.InferOutput<typeof CaptureIndex>;
 
+/** Whether a file begins as one that `--capture` wrote: a tar whose first entry is the index. */
+export const isCapture = (head: Uint8Array): boolean =>
+  Buffer.from(head).toString("latin1").startsWith(`${INDEX}\0`);
+
 /** Opens a capture; undefined if `root` is a directory that is none. Throws for a broken one. */
 export async function openCaptured(root: string): Promise<Machine | undefined> {
   const load = statSync(root, { throwIfNoEntry: false })?.isDirectory()

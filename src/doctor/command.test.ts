@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { failed, run, runJson } from "../cli/program_fixture.ts";
@@ -65,6 +65,35 @@ describe("lite3rl doctor", () => {
   });
 });
 
+describe("lite3rl doctor --capture", () => {
+  test("leaves a file alone that is no capture, and replaces one that is", async () => {
+    const { capture, model } = await writeMachine(directory, "healthy");
+    const before = readFileSync(model);
+    expect(await run(["doctor", "--capture", model], { env })).toEqual(
+      failed(
+        2,
+        `Cannot write "${model}": the file that is there is no capture of the doctor's, ` +
+          "name another with --capture",
+      ),
+    );
+    expect(readFileSync(model)).toEqual(before);
+    const { stderr } = await runJson(["doctor", "--capture", capture, "--model", model], { env });
+    expect(stderr).toStartWith(`wrote ${capture}: `);
+    expect(stderr).toContain(
+      `\n${model} is not in it: to see its rows again, name it with --root and --model\n`,
+    );
+  });
+
+  test("says which flag names another place where it cannot write", async () => {
+    const place = `/proc/${process.pid}/board.tar`;
+    const { stderr } = await run(["doctor", "--capture", place], { env });
+    expect(stderr).toBe(
+      `error: Cannot write "${place}": there is no such directory; ` +
+        "name a place that can be written with --capture\n",
+    );
+  });
+});
+
 describe("lite3rl doctor refuses, and writes nothing,", () => {
   const nothing = join(directory, "nothing");
   const cases: readonly (readonly [readonly string[], number, string])[] = [
@@ -78,7 +107,16 @@ describe("lite3rl doctor refuses, and writes nothing,", () => {
     [["--capture", directory], 2, `Cannot write "${directory}": it is a directory, name a file`],
     [["--socket", "a.sock"], 2, '--socket needs an absolute path, got "a.sock"'],
     [["--user", "a b"], 2, '--user needs a user\'s name, got "a b"'],
-    [["--librknnrt", "x.so"], 2, '--librknnrt needs an absolute path, got "x.so"'],
+    [
+      ["--root", directory],
+      3,
+      `Cannot look at "${directory}": it has none of etc, proc, sys, need a capture, or a system's root directory`,
+    ],
+    [
+      ["--root", "../..", "--librknnrt", "x.so"],
+      2,
+      '--librknnrt needs an absolute path of the machine that --root shows, got "x.so"',
+    ],
   ];
   for (const [args, status, message] of cases) {
     test(args.join(" "), async () => {
@@ -86,11 +124,13 @@ describe("lite3rl doctor refuses, and writes nothing,", () => {
       expect(existsSync(nothing)).toBe(false);
     });
   }
+});
 
-  test("a relative path in LITE3RL_LIBRKNNRT", async () => {
-    const found = await run(["doctor"], { env: { LITE3RL_LIBRKNNRT: "librknnrt.so" } });
-    expect(found).toEqual(
-      failed(2, 'LITE3RL_LIBRKNNRT needs an absolute path, got "librknnrt.so"'),
-    );
-  });
+test("lite3rl doctor takes a relative path of the library from where it runs", async () => {
+  const env = { LITE3RL_LIBRKNNRT: "./nothing/librknnrt.so" };
+  const { json } = await runJson(["doctor"], { env });
+  const rows = json.rows as { check: string; found: string }[];
+  expect(rows.find(({ check }) => check === "library")?.found).toBe(
+    `${join(process.cwd(), "nothing/librknnrt.so")}: there is none`,
+  );
 });

@@ -2,17 +2,18 @@
  * `lite3rl doctor`: the words. What is checked is in `doctor.ts`.
  */
 
-import { statSync } from "node:fs";
-import { isAbsolute } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { isAbsolute, join, resolve } from "node:path";
 import * as v from "valibot";
 import { LIBRARY_VARIABLE } from "../../ffi/rknn_library.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { checkOutput, writeFileAtomic } from "../base/files.ts";
+import { checkOutput, checkReplaces, writeFileAtomic } from "../base/files.ts";
 import { notice } from "../base/log.ts";
 import { plural } from "../base/text.ts";
+import { terminalColumns } from "../cli/output.ts";
 import { defineCommand, pathValue, switchValue, textValue } from "../cli/command.ts";
 import { NAME } from "./account.ts";
-import { openCaptured } from "./captured.ts";
+import { isCapture, openCaptured } from "./captured.ts";
 import { describeAllowed, recordMachine } from "./capture.ts";
 import { diagnose, SOCKET } from "./doctor.ts";
 import { renderFixScript } from "./fix_script.ts";
@@ -38,13 +39,13 @@ export default defineCommand({
     },
     user: {
       value: "<name>",
-      help: "Who runs the service (default: who runs the doctor)",
+      help: "Who runs the service, by name or number (default: who runs the doctor)",
       schema: v.optional(userName()),
     },
     librknnrt: {
       value: "<file>",
       help: `The NPU's library, instead of the system's (also ${LIBRARY_VARIABLE})`,
-      schema: v.optional(absolutePath()),
+      schema: v.optional(pathValue()),
     },
     socket: {
       value: "<path>",
@@ -61,25 +62,31 @@ export default defineCommand({
       schema: v.optional(pathValue()),
     },
   },
+  // A library of this machine's is none of another's.
+  unused: (_, valueOf) => (valueOf("root") === undefined ? [] : ["librknnrt"]),
   async run(_, { root, model, user, librknnrt, socket, fix, capture }) {
     if (capture !== undefined) {
       if (root !== undefined) {
         throw new Lite3Error("USAGE", "--capture takes this machine, leave --root out");
       }
       checkOutput(capture, [model]);
+      checkReplaces(capture, isCapture, "capture of the doctor's", "--capture");
     }
     const machine = await openMachine(root);
-    const library = librknnrt ?? (machine.isLive ? libraryOfVariable() : undefined);
+    const library = placeLibrary(librknnrt, machine);
     const named = [socket, `${socket}.lock`, ...(library === undefined ? [] : [library])];
     const recorder = recordMachine(machine, named);
     const diagnosis = await diagnose(recorder.machine, { user, model, library, socket });
     const script = renderFixScript(diagnosis);
     if (capture !== undefined) {
-      writeFileAtomic(capture, await recorder.encode(diagnosis.user));
+      writeFileAtomic(capture, await recorder.encode(diagnosis.user), "--capture");
       notice(
         `wrote ${capture}: ${plural(recorder.contents().length, "file")}, all of these kinds:`,
       );
       notice(describeAllowed());
+      if (model !== undefined) {
+        notice(`${model} is not in it: to see its rows again, name it with --root and --model`);
+      }
     }
     const failed = diagnosis.rows.filter(({ state }) => state === "fails");
     const checks = failed.map(({ check }) => check).join(", ");
@@ -89,7 +96,7 @@ export default defineCommand({
         ...(fix && { script }),
         ...(capture !== undefined && { capture, contents: recorder.contents() }),
       },
-      text: fix ? script : renderDiagnosis(diagnosis),
+      text: fix ? script : renderDiagnosis(diagnosis, terminalColumns()),
       ...(failed.length > 0 && { failure: `the service could not run on the NPU: ${checks}` }),
     };
   },
@@ -109,12 +116,13 @@ function absolutePath(): v.GenericSchema<unknown, string> {
   );
 }
 
-function libraryOfVariable(): string | undefined {
-  const path = process.env[LIBRARY_VARIABLE] || undefined;
+/** Where the library is on the machine that is looked at. */
+function placeLibrary(path: string | undefined, { isLive }: Machine): string | undefined {
   if (path === undefined || isAbsolute(path)) return path;
+  if (isLive) return resolve(path);
   throw new Lite3Error(
-    "CONFIG",
-    `Cannot use ${LIBRARY_VARIABLE}=${quote(path)}: it is a relative path, need an absolute one`,
+    "USAGE",
+    `--librknnrt needs an absolute path of the machine that --root shows, got ${quote(path)}`,
   );
 }
 
@@ -126,5 +134,17 @@ async function openMachine(root: string | undefined): Promise<Machine> {
       `Cannot look at ${quote(root)}: there is nothing of that name, need a capture or a directory`,
     );
   }
-  return (await openCaptured(root)) ?? openTree(root);
+  return (await openCaptured(root)) ?? openTree(checkSystem(root));
+}
+
+/** What every Linux system's root directory has one of; a kernel runs on some only. */
+const SYSTEM = ["etc", "proc", "sys"];
+
+function checkSystem(root: string): string {
+  if (SYSTEM.some((name) => existsSync(join(root, name)))) return root;
+  throw new Lite3Error(
+    "NOT_FOUND",
+    `Cannot look at ${quote(root)}: it has none of ${SYSTEM.join(", ")}, ` +
+      "need a capture, or a system's root directory",
+  );
 }

@@ -75,6 +75,23 @@ const ROWS: readonly Case[] = [
     },
   ],
   [
+    "a user is named by number",
+    "user",
+    ["healthy", {}, { user: "998" }],
+    { state: "ok", found: "lite3, in lite3, video" },
+  ],
+  [
+    "a number is no user's",
+    "user",
+    ["healthy", {}, { user: "4711" }],
+    {
+      state: "fails",
+      found: "no user of /etc/passwd has the number 4711",
+      needed: "the user who runs the service",
+      mend: "lite3rl doctor --user NAME",
+    },
+  ],
+  [
     "root runs it",
     "user",
     ["healthy", {}, { user: "root" }],

@@ -5,7 +5,7 @@
 import { dirname } from "node:path";
 import { shellWord } from "../base/text.ts";
 import { CARDS, npuNodes, OWN_NODE } from "../runtime/npu_nodes.ts";
-import { describeAccess, groupName, mayOpen } from "./account.ts";
+import { describeAccess, groupName, isNumber, mayOpen } from "./account.ts";
 import { hasDrivers, NO_DRIVERS } from "./driver.ts";
 import { type FileStat, filesOf, type Machine, valueOf, whyUnknown } from "./machine.ts";
 import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
@@ -46,6 +46,10 @@ function checkNodes(machine: Machine, nodes: readonly DeviceNode[]): Row {
 function checkUser({ machine, userName, account }: Subject): Row {
   if (userName === undefined) {
     return notChecked("user", "nobody said who runs the service", "lite3rl doctor --user NAME");
+  }
+  if (account === undefined && isNumber(userName)) {
+    const found = `no user of /etc/passwd has the number ${userName}`;
+    return fails("user", found, "the user who runs the service", "lite3rl doctor --user NAME");
   }
   if (account === undefined) {
     return fails(

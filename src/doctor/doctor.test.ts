@@ -15,6 +15,21 @@ describe("doctor says of", () => {
   }
 });
 
+test("what doctor says fits the terminal, and broken commands are still commands", async () => {
+  for (const name of MACHINES) {
+    const text = Bun.stripANSI(renderDiagnosis(await diagnosisOf(name), 80));
+    // A path stays whole, however long it is.
+    const isBroken = (line: string): boolean => /^(?:need )?\S+(?: \\)?$/.test(line.trim());
+    const long = text.split("\n").filter((line) => line.length > 80 && !isBroken(line));
+    expect(long).toEqual([]);
+  }
+  const text = Bun.stripANSI(renderDiagnosis(await diagnosisOf("library_too_old"), 80));
+  const [, command = ""] = /→ (sudo mv (?:.*\\\n)*.*)/.exec(text) ?? [];
+  expect(command.replaceAll(/\\\n\s+/g, "")).toBe(
+    "sudo mv /usr/lib/librknnrt.so /usr/lib/librknnrt.so.before && sudo ldconfig",
+  );
+});
+
 test("what a machine says cannot steer the terminal", async () => {
   const hostile = "radxa\u001b[2J\n\u0007,\u009b";
   const diagnosis = await diagnosisOf("healthy", {

@@ -7,7 +7,7 @@ import { FormatError } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { parseRknn } from "../formats/rknn.ts";
-import { accountOf } from "./account.ts";
+import { accountNamed } from "./account.ts";
 import { checkBoard, describeBoard } from "./board.ts";
 import { checkDevices } from "./devices.ts";
 import { checkDriver } from "./driver.ts";
@@ -23,7 +23,7 @@ import { checkSpeed } from "./speed.ts";
 export const SOCKET = "/tmp/lite3_policy.sock";
 
 export interface Questions {
-  /** The service's user; whoever runs the doctor, if nobody is named. */
+  /** The service's user, by name or number; whoever runs the doctor, if nobody is named. */
   readonly user: string | undefined;
   /** Path on this machine, whatever machine is looked at. */
   readonly model: string | undefined;
@@ -41,11 +41,13 @@ export interface Diagnosis {
 }
 
 export async function diagnose(machine: Machine, questions: Questions): Promise<Diagnosis> {
-  const userName = questions.user ?? machine.user;
+  const asked = questions.user ?? machine.user;
+  const account = asked === undefined ? undefined : accountNamed(machine, asked);
+  const userName = account?.name ?? asked;
   const subject: Subject = {
     machine,
     userName,
-    account: userName === undefined ? undefined : accountOf(machine, userName),
+    account,
     libraries: findLibraries(machine, questions.library),
     model: questions.model === undefined ? undefined : readModel(questions.model),
     socket: questions.socket,

@@ -4,20 +4,10 @@
  */
 
 import { plain, shellWord } from "../base/text.ts";
+import { isNumber } from "./account.ts";
 import type { Diagnosis } from "./doctor.ts";
+import { renderLibraryStep } from "./library_script.ts";
 import type { Step } from "./row.ts";
-
-/**
- * The vendor's library of the newest published tag, and the git object that is there in it, which
- * is what a download is held against.
- */
-const LIBRARY = {
-  version: "2.3.2",
-  url:
-    "https://github.com/airockchip/rknn-toolkit2/raw/v2.3.2/" +
-    "rknpu2/runtime/Linux/librknn_api/aarch64/librknnrt.so",
-  gitObject: "e53a2b6ec332f2863df5c70cd9f6ebec9dbef397",
-} as const;
 
 const DRIVER = `
 # Driver: load rknpu now and at every start. Vendor kernels have it built in, or as a module.
@@ -40,37 +30,6 @@ if ! ls -d /sys/bus/platform/drivers/RKNPU/*.npu >/dev/null 2>&1; then
 fi
 `;
 
-const INSTALL_LIBRARY = `
-# Library: LIBRKNNRT=/path/to/librknnrt.so takes a file of yours, such as the one that came with
-# the toolkit that converted the model; otherwise the vendor's ${LIBRARY.version} is downloaded
-# and checked.
-file="\${LIBRKNNRT:-}"
-if [ -z "$file" ]; then
-  scratch="$(mktemp -d)"
-  trap 'rm -rf "$scratch"' EXIT
-  file="$scratch/librknnrt.so"
-  curl --fail --location --silent --show-error --output "$file" \\
-    ${LIBRARY.url}
-  object="$({ printf 'blob %s\\0' "$(stat -c %s "$file")"; cat "$file"; } |
-    sha1sum | cut -d ' ' -f 1)"
-  if [ "$object" != ${LIBRARY.gitObject} ]; then
-    echo "library: the download is not librknnrt ${LIBRARY.version}" >&2
-    exit 1
-  fi
-fi
-if ! grep -aqo 'librknnrt version: [0-9.]*' "$file"; then
-  echo "library: $file is not librknnrt" >&2
-  exit 1
-fi
-if ! cmp -s "$file" /usr/lib/librknnrt.so; then
-  if [ -e /usr/lib/librknnrt.so ]; then cp -p /usr/lib/librknnrt.so /usr/lib/librknnrt.so.before; fi
-  install -o root -g root -m 0644 "$file" /usr/lib/librknnrt.so.new
-  mv /usr/lib/librknnrt.so.new /usr/lib/librknnrt.so
-fi
-ldconfig
-grep -ao 'librknnrt version: [0-9.]*' /usr/lib/librknnrt.so | head -n 1
-`;
-
 const permission = (user: string): string => `
 # Permissions: the service's user opens the NPU through the group video, without rights of root.
 user=${shellWord(user)}
@@ -91,7 +50,18 @@ echo "permissions: $user is in video; who is logged in as $user has to log in ag
 `;
 
 const SPEED = `
-# Clocks: the top speed until the next start.
+# Clocks: the top speed until the next start, also where something holds it below.
+for policy in /sys/devices/system/cpu/cpufreq/policy*; do
+  if [ -w "$policy/scaling_max_freq" ]; then
+    cat "$policy/cpuinfo_max_freq" > "$policy/scaling_max_freq" || echo "clocks: $policy is held"
+  fi
+done
+for device in /sys/class/devfreq/fdab0000.npu /sys/class/devfreq/dmc; do
+  if [ -w "$device/max_freq" ] && [ -r "$device/available_frequencies" ]; then
+    tr ' ' '\\n' < "$device/available_frequencies" | sort -n | tail -n 1 > "$device/max_freq" ||
+      echo "clocks: $device is held"
+  fi
+done
 for governor in /sys/devices/system/cpu/cpufreq/policy*/scaling_governor \\
   /sys/class/devfreq/fdab0000.npu/governor /sys/class/devfreq/dmc/governor; do
   if [ -w "$governor" ]; then echo performance > "$governor"; fi
@@ -101,7 +71,8 @@ done
 /** In the order in which they work. */
 const STEPS: readonly (readonly [Step, (user: string) => string])[] = [
   ["driver", () => DRIVER],
-  ["library", () => INSTALL_LIBRARY],
+  ["library", () => renderLibraryStep(true)],
+  ["newer library", () => renderLibraryStep(false)],
   ["permission", permission],
   ["speed", () => SPEED],
 ];
@@ -110,11 +81,17 @@ const STEPS: readonly (readonly [Step, (user: string) => string])[] = [
 const SERVICE_USER = "lite3rl";
 
 export function renderFixScript({ board, user, rows }: Diagnosis): string {
-  const wanted = STEPS.filter(([step]) => rows.some((row) => row.step === step));
-  const others = rows.filter(
-    ({ state, step }) => (state === "fails" || state === "warning") && step === undefined,
+  const isCalledFor = (step: Step): boolean => rows.some((row) => row.step === step);
+  const wanted = STEPS.filter(
+    ([step]) => isCalledFor(step) && !(step === "newer library" && isCalledFor("library")),
   );
-  const serviceUser = user === undefined || user === "root" ? SERVICE_USER : user;
+  const others = rows.filter(
+    ({ state, step }) =>
+      (state === "fails" || state === "warning") &&
+      (step === undefined || step === "newer library"),
+  );
+  const isNoName = user === undefined || user === "root" || isNumber(user);
+  const serviceUser = isNoName ? SERVICE_USER : user;
   return [
     "#!/usr/bin/env bash",
     "# What lite3rl doctor found to mend. Read it, then run it on the board: sudo bash FILE",

@@ -80,7 +80,12 @@ export function checkLibrary({ machine, libraries }: Subject): Row[] {
   const row = checkFile(library, others);
   const { content } = library;
   if (!("symbols" in content) || row.state === "fails") {
-    const why = "unknown" in content ? "the library cannot be read" : "it is none for the board";
+    const why =
+      "unknown" in content
+        ? "the library cannot be read"
+        : "problem" in content && content.problem === MISSING.absent
+          ? "there is no library"
+          : "it is none for the board";
     const rest = ["symbols", "C libraries"].map((check) => notChecked(check, why));
     return [row, ...rest];
   }

@@ -1,13 +1,14 @@
 import { expect } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { testWith } from "../../scripts/dev/test_tools.ts";
+import { findTool, testWith } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { runJson } from "../cli/program_fixture.ts";
 import { doubleLibrary, emptyDouble } from "../runtime/rknn_double_fixture.ts";
 import type { Row } from "./row.ts";
 
-const model = join(temporaryDirectory(), "policy.rknn");
+const directory = temporaryDirectory();
+const model = join(directory, "policy.rknn");
 writeFileSync(model, emptyDouble(4));
 
 /** The row of the live machine, where the double stands for the library. */
@@ -35,7 +36,21 @@ testWith("cc")("a library that crashes ends a process of its own, and is a row",
     state: "fails",
     found: expect.stringContaining("the process of the NPU library was ended by SIG"),
     needed: "a library that runs the model, for the user who runs the doctor",
-    mend: "RKNN_LOG_LEVEL=4 shows its own words",
+    mend: "RKNN_LOG_LEVEL=4 lite3rl doctor --model … shows the library's own words",
+  });
+});
+
+testWith("cc")("a library that is another one has a cure of its own", async () => {
+  const other = join(directory, "other.so");
+  writeFileSync(`${other}.c`, "int rknn_init(void) { return 0; }");
+  Bun.spawnSync([findTool("cc") ?? "cc", "-shared", "-fPIC", "-o", other, `${other}.c`]);
+  const { json } = await runJson(["doctor", "--model", model, "--librknnrt", other]);
+  expect((json.rows as Row[]).find(({ check }) => check === "loading")).toEqual({
+    check: "loading",
+    state: "fails",
+    found: expect.stringContaining(`Cannot load the NPU library "${other}": it lacks rknn_destroy`),
+    needed: "a library that runs the model, for the user who runs the doctor",
+    mend: "install Rockchip's librknnrt: lite3rl doctor --fix prints how",
   });
 });
 

@@ -13,6 +13,14 @@ const LIMIT_MS = 20_000;
 /** Names of ELF files for what this program may be built for. */
 const MACHINES: Readonly<Record<string, string>> = { arm64: "aarch64", x64: "x86_64" };
 
+/** An error of the library's calls has its own cure; one that was not loaded has another. */
+function cureOf(error: Lite3Error): string {
+  if (error.message.startsWith("Cannot load the NPU library")) {
+    return "install Rockchip's librknnrt: lite3rl doctor --fix prints how";
+  }
+  return "RKNN_LOG_LEVEL=4 lite3rl doctor --model … shows the library's own words";
+}
+
 export async function checkLoading({ machine, libraries, model }: Subject): Promise<Row> {
   if (model === undefined) return notChecked(CHECK, "no model was given");
   if ("problem" in model.content) return notChecked(CHECK, "the model cannot be read");
@@ -47,6 +55,6 @@ export async function checkLoading({ machine, libraries, model }: Subject): Prom
   } catch (error) {
     if (!(error instanceof Lite3Error)) throw error;
     const needed = "a library that runs the model, for the user who runs the doctor";
-    return fails(CHECK, error.message, needed, "RKNN_LOG_LEVEL=4 shows its own words");
+    return fails(CHECK, error.message, needed, cureOf(error));
   }
 }

@@ -1,4 +1,7 @@
 import { type Case, testRows } from "./diagnosis_fixture.ts";
+import { OWN_LIBRARY, VENDOR_LIBRARY } from "./library_script.ts";
+
+const LIBRARY = { functions: "all" } as const;
 
 const ROWS: readonly Case[] = [
   [
@@ -19,7 +22,21 @@ const ROWS: readonly Case[] = [
       state: "warning",
       found: "container 6 of toolkit 2.5.0 on librknnrt 2.3.2, which is older and may refuse it",
       needed: "librknnrt 2.5.0 or later",
-      mend: "install librknnrt 2.5.0, or convert with toolkit 2.3.2",
+      mend:
+        "convert with a toolkit that matches librknnrt 2.3.2: " +
+        "lite3rl toolkit install --toolkit 2.3.2, lite3rl convert --toolkit 2.3.2; " +
+        `or get librknnrt 2.5.0 from ${VENDOR_LIBRARY.place} once it is there, then ${OWN_LIBRARY}`,
+    },
+  ],
+  [
+    "the vendor's published library would do",
+    "model and library",
+    ["healthy", { libraries: { "/usr/lib/librknnrt.so": { ...LIBRARY, version: "2.2.0" } } }],
+    {
+      state: "warning",
+      found: "container 6 of toolkit 2.3.2 on librknnrt 2.2.0, which is older and may refuse it",
+      needed: "librknnrt 2.3.2 or later",
+      mend: "install librknnrt 2.3.2: lite3rl doctor --fix",
     },
   ],
   [

@@ -4,8 +4,10 @@
 
 import { shapeText } from "../base/text.ts";
 import type { RknnFile } from "../formats/rknn.ts";
+import { TOOLKIT_LOCKS } from "../rknn_toolkit/locks.ts";
+import { OWN_LIBRARY, VENDOR_LIBRARY } from "./library_script.ts";
 import { parseRelease, type Release } from "./release.ts";
-import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts";
+import { fails, notChecked, ok, type Row, type Step, type Subject, warning } from "./row.ts";
 
 const TARGET = "rk3588";
 
@@ -16,8 +18,6 @@ const TARGET = "rk3588";
  * and 1.5 (rknn-toolkit2, issues 254 and 281), but not for every pair: a warning.
  */
 const REFUSED_UP_TO: Readonly<Record<number, string>> = { 6: "1.3.4" };
-/** The first toolkit that can be installed (lite3rl toolkit). */
-const TOOLKIT_MIN = "2.2.0";
 
 export function checkModel({ model, libraries }: Subject): Row[] {
   if (model === undefined) {
@@ -58,21 +58,45 @@ function checkFile(path: string, { document, inputs, outputs }: RknnFile): Row {
 function checkLibraryFor({ version, document }: RknnFile, library: Release | undefined): Row {
   const check = "model and library";
   const toolkit = parseRelease(document.version);
-  if (library === undefined) return notChecked(check, "the library's version is not known");
   if (toolkit === undefined) return notChecked(check, "the model does not say its toolkit");
+  if (library === undefined) {
+    const wanted = `toolkit ${toolkit.text} wants librknnrt ${toolkit.text} or later`;
+    return notChecked(check, `the library's version is not known; ${wanted}`);
+  }
   const found = `container ${version} of toolkit ${toolkit.text} on librknnrt ${library.text}`;
   const needed = `librknnrt ${toolkit.text} or later`;
-  const install = `install librknnrt ${toolkit.text}`;
-  const mend = library.isAtLeast(TOOLKIT_MIN)
-    ? `${install}, or convert with toolkit ${library.text}`
-    : install;
   const refused = REFUSED_UP_TO[version];
   if (refused !== undefined && isAtMost(library, refused)) {
-    return fails(check, `${found}, which refuses it`, needed, mend, "library");
+    return fails(check, `${found}, which refuses it`, needed, ...installFor(toolkit, library));
   }
   if (library.isAtLeast(toolkit.text)) return ok(check, found);
-  return warning(check, `${found}, which is older and may refuse it`, needed, mend, "library");
+  const why = `${found}, which is older and may refuse it`;
+  return warning(check, why, needed, ...installFor(toolkit, library));
 }
 
 const isAtMost = (release: Release, other: string): boolean =>
   release.text === other || !release.isAtLeast(other);
+
+/** What mends it that the library is older than the toolkit, and the script's step. */
+function installFor(toolkit: Release, library: Release): [mend: string, step: Step] {
+  if (isAtMost(toolkit, VENDOR_LIBRARY.version)) {
+    return [`install librknnrt ${VENDOR_LIBRARY.version}: lite3rl doctor --fix`, "library"];
+  }
+  const own =
+    `get librknnrt ${toolkit.text} from ${VENDOR_LIBRARY.place} once it is there, ` +
+    `then ${OWN_LIBRARY}`;
+  const [kept, step] = library.isAtLeast(VENDOR_LIBRARY.version)
+    ? [library.text, "newer library" as const]
+    : [VENDOR_LIBRARY.version, "library" as const];
+  const other = matchingToolkit(kept);
+  const convert =
+    `convert with a toolkit that matches librknnrt ${kept}: ` +
+    `lite3rl toolkit install --toolkit ${other}, lite3rl convert --toolkit ${other}`;
+  return [other === undefined ? own : `${convert}; or ${own}`, step];
+}
+
+/** The newest toolkit that can be installed and is no newer than a library. */
+const matchingToolkit = (library: string): string | undefined =>
+  TOOLKIT_LOCKS.map((lock) => lock.toolkit).find(
+    (version) => parseRelease(library)?.isAtLeast(version) === true,
+  );

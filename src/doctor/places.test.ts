@@ -2,6 +2,9 @@ import { access, type Case, files, testRows } from "./diagnosis_fixture.ts";
 import { SOCKET } from "./doctor.ts";
 
 const SOCKET_PLACE = "a directory in which the service's user may make its socket";
+const ELSEWHERE =
+  "sudo install -d -m 0750 -o lite3 /run/lite3rl (at every start: RuntimeDirectory=), " +
+  "then --socket /run/lite3rl/policy.sock";
 
 const ROWS: readonly Case[] = [
   [
@@ -12,7 +15,18 @@ const ROWS: readonly Case[] = [
       state: "fails",
       found: "/run/lite3rl: there is none",
       needed: SOCKET_PLACE,
-      mend: "sudo install -d -m 0750 -o lite3 /run/lite3rl",
+      mend: "sudo install -d -m 0750 -o lite3 /run/lite3rl (at every start: RuntimeDirectory=)",
+    },
+  ],
+  [
+    "the socket's directory is everybody's, and not there",
+    "socket",
+    ["healthy", access({ "/tmp": null })],
+    {
+      state: "fails",
+      found: "/tmp: there is none",
+      needed: SOCKET_PLACE,
+      mend: ELSEWHERE,
     },
   ],
   [
@@ -23,7 +37,7 @@ const ROWS: readonly Case[] = [
       state: "fails",
       found: "/run/systemd 0755 root:root",
       needed: SOCKET_PLACE,
-      mend: "sudo install -d -m 0750 -o lite3 /run/lite3rl, and --socket /run/lite3rl/policy.sock",
+      mend: ELSEWHERE,
     },
   ],
   [

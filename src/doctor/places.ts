@@ -10,6 +10,8 @@ import { fails, notChecked, ok, type Row, type Subject, warning } from "./row.ts
 
 /** The blueprint's directory for many models. */
 export const STORE = "/opt/models";
+/** Directories of everybody's, which no command may give to one user. */
+const SHARED = ["/", "/dev", "/dev/shm", "/run", "/run/lock", "/tmp", "/var/run", "/var/tmp"];
 /** A directory for the socket alone. */
 const PRIVATE = "/run/lite3rl";
 /** Touched by systemd-timesyncd once it has the time. */
@@ -26,15 +28,17 @@ function checkSocket({ machine, account, socket }: Subject): Row {
   const reading = machine.stat(directory);
   const needed = "a directory in which the service's user may make its socket";
   const owner = shellWord(account?.name ?? "NAME");
-  const make = (place: string): string => `sudo install -d -m 0750 -o ${owner} ${shellWord(place)}`;
+  const make = (place: string): string => {
+    const command = `sudo install -d -m 0750 -o ${owner} ${shellWord(place)}`;
+    return place.startsWith("/run/") ? `${command} (at every start: RuntimeDirectory=)` : command;
+  };
+  const elsewhere = `${make(PRIVATE)}, then --socket ${PRIVATE}/policy.sock`;
   if ("missing" in reading) {
     const found = `${directory}: ${MISSING[reading.missing]}`;
-    return reading.missing === "absent"
-      ? fails("socket", found, needed, make(directory))
-      : notChecked("socket", found);
+    if (reading.missing !== "absent") return notChecked("socket", found);
+    return fails("socket", found, needed, SHARED.includes(directory) ? elsewhere : make(directory));
   }
   const found = `${directory} ${describeAccess(machine, reading.value)}`;
-  const elsewhere = `${make(PRIVATE)}, and --socket ${PRIVATE}/policy.sock`;
   if (reading.value.kind !== "directory") return fails("socket", found, needed, elsewhere);
   if (account === undefined) return notChecked("socket", "there is no user to check it for");
   if (!mayCreateIn(machine, directory, account)) return fails("socket", found, needed, elsewhere);

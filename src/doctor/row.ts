@@ -17,7 +17,7 @@ export const STATES = ["ok", "warning", "fails", "not checked"] as const;
 export type State = (typeof STATES)[number];
 
 /** The parts of the script that `--fix` prints. */
-export type Step = "driver" | "library" | "permission" | "speed";
+export type Step = "driver" | "library" | "newer library" | "permission" | "speed";
 
 export interface Row {
   readonly check: string;

@@ -1,5 +1,7 @@
 import { type Case, files, testRows } from "./diagnosis_fixture.ts";
 
+const POLICY4 = "/sys/devices/system/cpu/cpufreq/policy4";
+
 const ROWS: readonly Case[] = [
   [
     "a sensor measures power",
@@ -18,6 +20,19 @@ const ROWS: readonly Case[] = [
     "NPU clock",
     ["healthy", files({ "/sys/class/devfreq/fdab0000.npu/governor": "userspace\n" })],
     { state: "ok", found: "fdab0000.npu userspace 1000 MHz of 1000" },
+  ],
+  [
+    "a policy is held below its top, whatever its governor",
+    "CPU clock",
+    ["healthy", files({ [`${POLICY4}/scaling_max_freq`]: "1200000\n" })],
+    {
+      state: "warning",
+      found:
+        "policy0 ondemand 1800 MHz of 1800, policy4 ondemand 408 MHz (held to 1200 of 2256), " +
+        "policy6 ondemand 408 MHz of 2256",
+      needed: "its top speed allowed",
+      mend: `echo 2256000 | sudo tee ${POLICY4}/scaling_max_freq`,
+    },
   ],
   [
     "a sensor of heat gives no number",

@@ -23,6 +23,8 @@ interface Clock {
   /** What it is allowed, and what it could do. */
   readonly allowedMhz: number | undefined;
   readonly topMhz: number | undefined;
+  /** Where what it is allowed is written, and the top in that file's unit. */
+  readonly limit: { readonly path: string; readonly top: number | undefined };
 }
 
 export function checkSpeed({ machine }: Subject): Row[] {
@@ -55,6 +57,10 @@ function readCpuClock(machine: Machine, name: string): Clock | undefined {
     mhz: mhz("scaling_cur_freq"),
     allowedMhz: mhz("scaling_max_freq"),
     topMhz: mhz("cpuinfo_max_freq"),
+    limit: {
+      path: `${CPUFREQ}/${name}/scaling_max_freq`,
+      top: numberOf(machine, `${CPUFREQ}/${name}/cpuinfo_max_freq`),
+    },
   };
 }
 
@@ -63,13 +69,15 @@ function readDeviceClock(machine: Machine, device: string): Clock | undefined {
   const governor = textOf(machine, `${place}/governor`);
   if (governor === undefined) return undefined;
   const steps = textOf(machine, `${place}/available_frequencies`)?.split(/\s+/).map(Number) ?? [];
-  const top = Math.max(...steps.filter(Number.isFinite));
+  const largest = Math.max(...steps.filter(Number.isFinite));
+  const top = Number.isFinite(largest) ? largest : undefined;
   return {
     name: device,
     governor,
     mhz: inMhz(numberOf(machine, `${place}/cur_freq`), 1e6),
     allowedMhz: inMhz(numberOf(machine, `${place}/max_freq`), 1e6),
-    topMhz: Number.isFinite(top) ? inMhz(top, 1e6) : undefined,
+    topMhz: inMhz(top, 1e6),
+    limit: { path: `${place}/max_freq`, top },
   };
 }
 
@@ -81,27 +89,33 @@ function checkClocks(check: string, clocks: readonly Clock[], place: string): Ro
   const found = clocks.map(describeClock).join(", ");
   const slow = clocks.filter(isSlow);
   if (slow.length === 0) return ok(check, found);
-  return warning(
-    check,
-    found,
-    "a governor that lets it run at its top speed: performance is the steadiest",
-    `echo performance | sudo tee ${place}`,
-    "speed",
-  );
+  const isHeldOnly = slow.every((clock) => isHeld(clock) && !hasSlowGovernor(clock));
+  const needed = isHeldOnly
+    ? "its top speed allowed"
+    : "a governor that lets it run at its top speed: performance is the steadiest";
+  const mends = [
+    ...(isHeldOnly ? [] : [`echo performance | sudo tee ${place}`]),
+    ...slow.filter(isHeld).map(({ limit }) => `echo ${limit.top} | sudo tee ${limit.path}`),
+  ];
+  return warning(check, found, needed, mends.join(" && "), "speed");
 }
 
 function describeClock({ name, governor, mhz, allowedMhz, topMhz }: Clock): string {
   const speed = mhz === undefined ? "" : ` ${mhz} MHz`;
-  const isCapped = allowedMhz !== undefined && topMhz !== undefined && allowedMhz < topMhz;
+  const isCapped = isHeld({ allowedMhz, topMhz });
   const limit = isCapped ? ` (held to ${allowedMhz} of ${topMhz})` : ` of ${topMhz ?? "?"}`;
   return `${name} ${governor}${speed}${limit}`;
 }
 
+const isSlow = (clock: Clock): boolean => isHeld(clock) || hasSlowGovernor(clock);
+
+const isHeld = ({ allowedMhz, topMhz }: Pick<Clock, "allowedMhz" | "topMhz">): boolean =>
+  allowedMhz !== undefined && topMhz !== undefined && allowedMhz < topMhz;
+
 /** A governor of the user's own, `userspace`, is slow only if it stands below the top. */
-function isSlow({ governor, mhz, allowedMhz, topMhz }: Clock): boolean {
+function hasSlowGovernor({ governor, mhz, topMhz }: Clock): boolean {
   const top = topMhz ?? 0;
-  if (governor === "powersave" || (allowedMhz ?? top) < top) return true;
-  return governor === "userspace" && (mhz ?? top) < top;
+  return governor === "powersave" || (governor === "userspace" && (mhz ?? top) < top);
 }
 
 function checkTemperature(machine: Machine): Row {

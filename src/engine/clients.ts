@@ -15,9 +15,12 @@ import type { ListenerKind, OpenCommand } from "../service/control.ts";
 import { COUNTER, WORD } from "../service/page.ts";
 import { Connection, type SavedConnection, type Service } from "./connection.ts";
 import type { Events } from "./events.ts";
+import { TurnedAway } from "./turned_away.ts";
 
 /** So many ended connections, some 20 kB each, are collected though requests keep coming. */
 const ENDED_MAX = 64;
+/** Clients that are let in at one turn of the loop: those who are in wait no longer for a crowd. */
+const ACCEPTS_MAX = 8;
 /** Not more often than this: a crowd that leaves at once is collected at once. */
 const COLLECT_US = 1_000_000;
 
@@ -36,6 +39,11 @@ export class Clients {
   #listeners: readonly Listener[] = [];
   /** By file descriptor: the kernel gives the lowest free one, so this stays short. */
   readonly #connections: (Connection | undefined)[] = [];
+  readonly #turnedAway: TurnedAway;
+  /** Where somebody asks to be let in. */
+  readonly #asked = new Set<Listener>();
+  /** Turns of the loop since a client was last let in. */
+  #turns = 0;
   #open = 0;
   /** Connections that ended and whose memory has not been collected. */
   #ended = 0;
@@ -49,6 +57,10 @@ export class Clients {
     this.#service = service;
     this.#admission = admission;
     this.#events = events;
+    this.#turnedAway = new TurnedAway(
+      (fd) => epoll.remove(fd),
+      () => this.#add(COUNTER.busy),
+    );
   }
 
   get open(): number {
@@ -69,7 +81,9 @@ export class Clients {
   /** Lets go of the listeners: another engine has them as well. */
   stopListening(): void {
     this.stopAccepting();
+    this.#turnedAway.closeAll();
     for (const { fd } of this.#listeners) closeSocket(fd);
+    this.#asked.clear();
     this.#listeners = [];
   }
 
@@ -91,6 +105,13 @@ export class Clients {
     if (this.#isExhausted) this.startAccepting();
   }
 
+  /** What there is time for when nobody asks. */
+  rest(nowUs: number): void {
+    this.#turnedAway.expire(nowUs);
+    // Whatever accepting lacked may be there again.
+    this.retryAccepting();
+  }
+
   /**
    * Collects the memory of connections that ended. It is old by then, and in a loop that makes no
    * garbage Bun has no reason to look at what is old. Takes some ms: done when nobody asks, and
@@ -109,8 +130,9 @@ export class Clients {
   handle(fd: number, events: number): void | Promise<void> {
     const connection = this.#connections[fd];
     if (connection === undefined) {
+      if (this.#turnedAway.handle(fd)) return;
       const listener = this.#listeners.find((known) => known.fd === fd);
-      if (listener !== undefined) this.#accept(listener);
+      if (listener !== undefined) this.#asked.add(listener);
       return;
     }
     const wasBlocked = connection.flow === "blocked";
@@ -118,6 +140,20 @@ export class Clients {
     const waiting = wasBlocked ? connection.resume() : connection.read();
     if (waiting !== undefined) return waiting.then(() => this.#settle(connection, wasBlocked));
     this.#settle(connection, wasBlocked);
+  }
+
+  /**
+   * Lets in who asked, once all others have had their turn.
+   * @param eventsMax of one turn
+   * @param isAll the turn was for all that had happened
+   */
+  admit(eventsMax: number, isAll: boolean): void {
+    this.#turns++;
+    if (this.#asked.size === 0) return;
+    // Who left makes room, and is only known of after a turn.
+    const isRound = isAll || this.#turns > this.#open / eventsMax + 1;
+    for (const listener of this.#asked) this.#accept(listener, isRound);
+    this.#asked.clear();
   }
 
   adopt(fd: number, kind: ListenerKind, saved?: SavedConnection): Connection {
@@ -165,8 +201,10 @@ export class Clients {
     }
   }
 
-  #accept({ fd: listener, kind }: Listener): void {
-    for (;;) {
+  #accept({ fd: listener, kind }: Listener, isRound: boolean): void {
+    for (let count = 0; count < ACCEPTS_MAX; count++) {
+      const isFull = this.#open >= this.#admission.maxClients;
+      if (isFull && !(isRound && this.#turns > 0)) return;
       const fd = acceptFrom(listener, kind === "tcp");
       if (fd === WOULD_BLOCK) return;
       if (fd === EXHAUSTED) {
@@ -176,23 +214,28 @@ export class Clients {
         this.#isExhausted = true;
         return;
       }
-      if (this.#isAdmitted(fd, kind)) {
+      if (!this.#isAllowed(fd, kind)) {
+        closeSocket(fd);
+      } else if (isFull) {
+        this.#turnAway(fd);
+      } else {
+        this.#turns = 0;
         this.#add(COUNTER.connections);
         this.adopt(fd, kind);
-      } else {
-        closeSocket(fd);
       }
     }
   }
 
-  #isAdmitted(fd: number, kind: ListenerKind): boolean {
-    const { maxClients, allowUids, allowGids } = this.#admission;
-    if (this.#open >= maxClients) {
-      this.#add(COUNTER.connectionsRefused);
-      const message = `refused a client: ${this.#open} are connected, --max-clients allows no more`;
-      this.#report("warn", "connection-refused", message);
-      return false;
-    }
+  #turnAway(fd: number): void {
+    this.#add(COUNTER.connectionsRefused);
+    const reason = `${this.#open} are connected, --max-clients allows no more`;
+    this.#report("warn", "connection-refused", `refused a client: ${reason}`);
+    this.#epoll.add(fd, EPOLL.IN);
+    this.#turnedAway.add(fd, reason, monotonicUs());
+  }
+
+  #isAllowed(fd: number, kind: ListenerKind): boolean {
+    const { allowUids, allowGids } = this.#admission;
     if (kind !== "unix" || (allowUids === undefined && allowGids === undefined)) return true;
     const { uid, gids } = peerCredentials(fd);
     if (allowUids?.includes(uid) === true) return true;

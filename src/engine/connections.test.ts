@@ -7,7 +7,7 @@ import { closeSocket } from "../../ffi/socket.ts";
 import { createRandom } from "../base/random.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS } from "../cli/program_fixture.ts";
-import { Client } from "../serve/service_fixture.ts";
+import { Client, told } from "../serve/service_fixture.ts";
 import type { OpenCommand } from "../service/control.ts";
 import { KIND, STATUS } from "../wire/protocol.ts";
 import { EngineUnderTest, killEngines } from "./engine_fixture.ts";
@@ -138,7 +138,7 @@ describe("the engine's clients", () => {
     expect(counters.badInput + counters.answered).toBeLessThanOrEqual(counters.requests);
   });
 
-  test("over --max-clients are closed at once, without disturbing the others", async () => {
+  test("over --max-clients are turned away, without disturbing the others", async () => {
     const { engine, unix } = await start({ maxClients: 2 });
     const kept = [await Client.connect({ unix }), await Client.connect({ unix })];
     await engine.until(({ openConnections }) => openConnections === 2);
@@ -153,6 +153,49 @@ describe("the engine's clients", () => {
     late.send(request(2));
     expect(await late.take(1)).toEqual([answer(2)]);
     expect(engine.snapshot.counters).toMatchObject({ connections: 3, connectionsRefused: 1 });
+  });
+
+  test("have room again as soon as others left, however many come and go at once", async () => {
+    const { engine, unix } = await start({ maxClients: 2 });
+    engine.process.kill("SIGSTOP");
+    for (const _ of range(0, 40)) (await Client.connect({ unix })).close();
+    const late = await Client.connect({ unix });
+    late.send(request(2));
+    engine.process.kill("SIGCONT");
+    expect(await late.take(1)).toEqual([answer(2)]);
+    expect(engine.snapshot.counters).toMatchObject({ connections: 41, connectionsRefused: 0 });
+  });
+
+  test("over --max-clients are told busy where they speak framed, and ended", async () => {
+    const { engine, unix } = await start({ maxClients: 1 });
+    const kept = await Client.connect({ unix });
+    await engine.until(({ openConnections }) => openConnections === 1);
+    const reason = "1 are connected, --max-clients allows no more";
+    for (const [kind, answerKind] of [
+      [KIND.hello, KIND.helloAnswer],
+      [KIND.infer, KIND.inferAnswer],
+    ] as const) {
+      const peer = await FramedPeer.connect({ unix });
+      const rows = kind === KIND.hello ? [] : exchange.observations[0]!;
+      peer.client.send(frame({ kind, id: 77 }, Float32Array.from(rows)));
+      const answered = await peer.answer();
+      expect(answered).toMatchObject({
+        header: { kind: answerKind, id: 77, status: STATUS.busy, rows: 0 },
+        reason,
+      });
+      expect(await peer.answer()).toBeUndefined();
+    }
+    // Who floods without a word costs descriptors, and not many.
+    for (const words of await Promise.all(range(0, 200).map(() => told({ unix })))) {
+      expect(words).toEqual([]);
+    }
+    kept.send(request(3));
+    expect(await kept.take(1)).toEqual([answer(3)]);
+    expect(engine.snapshot.counters).toMatchObject({
+      connections: 1,
+      connectionsRefused: 202,
+      busy: 2,
+    });
   });
 
   test("are refused by user and group, where some are named", async () => {

@@ -13,6 +13,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { boundPort, closeSocket, listenOn } from "../../ffi/socket.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { LITE3_CONTRACT } from "../policy/contract.ts";
 import { exportDemoPolicy, failed, OBS_STATS, run } from "../cli/program_fixture.ts";
 import { decodeOnnx, encodeOnnx } from "../formats/onnx.ts";
 import { runProtocolSuite } from "../serve/protocol_suite.ts";
@@ -121,6 +122,8 @@ describe("the engine", () => {
       action,
     });
     expect([shown.service.count, shown.inference.count, shown.set]).toEqual([2, 2, undefined]);
+    // Both waited for the second action, and for both to be sent.
+    expect(shown.service.sumUs).toBeGreaterThan(shown.inference.sumUs);
     expect(await engine.stop()).toEqual({ status: 0, stderr: "" });
     expect(engine.snapshot.state).toBe("draining");
   });
@@ -177,7 +180,13 @@ describe("the engine", () => {
   });
 
   test("tells of the contract in the model, and opens none that is no JSON", async () => {
-    const contract = { rateHz: 50, observation: [{ name: "base_ang_vel", scale: 0.25 }] };
+    const { joints } = LITE3_CONTRACT;
+    const terms = ["base_ang_vel", "gravity", "command", "joint_pos", "joint_vel", "last_action"];
+    const contract = {
+      rateHz: 50,
+      observation: terms.map((name) => ({ name, scale: 0.25 })),
+      action: [{ name: "joint_pos", joints }],
+    };
     const withContract = (name: string, value: string): string => {
       const onnx = decodeOnnx(readFileSync(model));
       const path = join(directory, name);
@@ -187,7 +196,13 @@ describe("the engine", () => {
     };
     const good = withContract("good.onnx", JSON.stringify(contract));
     const { ready } = await EngineUnderTest.open({ model: good, obsStats: OBS_STATS });
-    expect(ready.hello).toMatchObject({ contract, controlPeriodMs: 20 });
+    expect(ready.hello).toMatchObject({ contract, controlPeriodMs: 20, actionNames: joints });
+    const observationNames = ready.hello.observationNames as string[];
+    expect([observationNames.length, observationNames[0], observationNames.at(-1)]).toEqual([
+      45,
+      "base_ang_vel[0]",
+      "last_action[HR_Knee]",
+    ]);
     const bad = withContract("bad.onnx", "rate: 50");
     const engine = new EngineUnderTest();
     engine.open({ model: bad, obsStats: OBS_STATS });

@@ -12,9 +12,12 @@ import { Lite3Error } from "../base/errors.ts";
 import {
   type Command,
   decodeCommand,
+  type FailureCause,
   type OpenCommand,
   type ReadyEvent,
+  REQUEST_FAILED,
 } from "../service/control.ts";
+import { receiveFiles } from "../service/kept_files.ts";
 import { type EnginePage, type EngineState, STATES, WORD } from "../service/page.ts";
 import { Clients } from "./clients.ts";
 import type { Service } from "./connection.ts";
@@ -24,6 +27,7 @@ import { Inference } from "./inference.ts";
 import { openServedModel, type ServedModel } from "./open_model.ts";
 import { checkRecording, Recorder } from "./recorder.ts";
 import { useRealtime } from "./realtime.ts";
+import { ServiceTimes } from "./service_times.ts";
 import { warmUp } from "./warm_up.ts";
 
 /** Longest wait for an event: the supervisor sees the heart beat at least as often. */
@@ -49,6 +53,18 @@ export async function runEngine(
   await engine.run();
 }
 
+/** Too many requests in a row came to nothing: a new engine may do better. */
+export class ExhaustedError extends Lite3Error {
+  readonly failing: FailureCause;
+
+  constructor(failing: FailureCause, last: string) {
+    const what = failing === "nonFinite" ? "actions" : "inferences";
+    const how = failing === "nonFinite" ? "were not finite" : "failed";
+    super("NATIVE", `Cannot go on: too many ${what} in a row ${how}, the last: ${last}`);
+    this.failing = failing;
+  }
+}
+
 class Engine implements Disposable {
   readonly #control: MessageSocket;
   readonly #page: EnginePage;
@@ -62,6 +78,7 @@ class Engine implements Disposable {
   /** Events of this turn: how many there are, and the next to be handled. */
   #count = 0;
   #next = 0;
+  #busyPollUs = 0;
 
   constructor(control: MessageSocket, page: EnginePage, events: Events) {
     this.#control = control;
@@ -78,7 +95,8 @@ class Engine implements Disposable {
         await waiting;
         waiting = this.#handleRest();
       }
-      if (this.#serving?.inference.isExhausted === true) this.#giveUp(this.#serving.inference);
+      const { exhausted, reason = "" } = this.#serving?.inference ?? {};
+      if (exhausted !== undefined) throw new ExhaustedError(exhausted, reason);
     }
     this.#drain();
   }
@@ -95,12 +113,25 @@ class Engine implements Disposable {
 
   /** Waits for events and handles them, as far as nothing has to be awaited. */
   #turn(timeoutMs: number): void | Promise<void> {
-    this.#count = this.#epoll.wait(timeoutMs);
+    this.#count = this.#poll() || this.#epoll.wait(timeoutMs);
     this.#next = 0;
     this.#page.words[WORD.beat] = ++this.#beat;
     if (this.#count === 0) this.#rest();
     this.#serving?.clients.collect(this.#count === 0);
     return this.#handleRest();
+  }
+
+  /**
+   * Looks without sleep for as long as `--busy-poll` says: waking up takes the kernel longer than
+   * an inference. 0, at once, where nothing is said or the turn before had no events.
+   */
+  #poll(): number {
+    if (this.#busyPollUs === 0 || this.#count === 0) return 0;
+    const untilUs = monotonicUs() + Math.min(this.#busyPollUs, TURN_MS * 1000);
+    let count: number;
+    do count = this.#epoll.wait(0);
+    while (count === 0 && monotonicUs() < untilUs);
+    return count;
   }
 
   #handleRest(): void | Promise<void> {
@@ -115,6 +146,7 @@ class Engine implements Disposable {
             : this.#serving?.clients.handle(fd, this.#epoll.eventsAt(index));
       if (waiting !== undefined) return waiting;
     }
+    this.#serving?.clients.admit(EVENTS, this.#count < EVENTS);
   }
 
   /** What there is time for when nobody asks. */
@@ -123,8 +155,7 @@ class Engine implements Disposable {
     this.#events.flush(nowUs);
     this.#serving?.inference.show();
     this.#serving?.recorder?.flush();
-    // Whatever it lacked may be there again.
-    this.#serving?.clients.retryAccepting();
+    this.#serving?.clients.rest(nowUs);
   }
 
   #readCommands(): void | Promise<void> {
@@ -144,7 +175,7 @@ class Engine implements Disposable {
   #obey(command: Command, fds: readonly number[]): void | Promise<void> {
     switch (command.type) {
       case "open":
-        return this.#open(command);
+        return this.#open(command, fds);
       case "listen": {
         const { clients } = present(this.#serving, "an open model");
         clients.listen(command.kinds.map((kind, i) => ({ kind, fd: present(fds[i]) })));
@@ -162,22 +193,26 @@ class Engine implements Disposable {
     }
   }
 
-  async #open(command: OpenCommand): Promise<void> {
+  async #open(command: OpenCommand, fds: readonly number[]): Promise<void> {
     assert(this.#serving === undefined, "one model per engine");
     const page = this.#page;
-    const model = await openServedModel(command);
+    using files = receiveFiles(command.kept, fds);
+    const model = await openServedModel(command, files);
     const { observationSize, actionSize } = model.policy;
     page.words[WORD.generation] = command.generation;
     page.words[WORD.observationSize] = observationSize;
     page.words[WORD.actionSize] = actionSize;
     page.words[WORD.hasNpuTimes] = model.npuTimesUs === undefined ? 0 : 1;
     const recorder = this.#createRecorder(command, observationSize);
-    const inference = new Inference(model, command, page);
+    const inference = new Inference(model, command, page, (reason) => {
+      this.#events.report("warn", REQUEST_FAILED, `a request failed: ${reason}`, monotonicUs());
+    });
     const { generation } = command;
     const { hello } = model;
     const service: Service = {
       inference,
       page,
+      times: new ServiceTimes(page.histograms.service),
       generation,
       actionSize,
       hello,
@@ -188,14 +223,21 @@ class Engine implements Disposable {
     const warmup = await this.#warmUp(model, clients, command);
     service.recorder = recorder;
     useRealtime(command);
+    this.#busyPollUs = command.busyPollUs ?? 0;
     this.#setState("ready");
     this.#events.say(describeReady(model, warmup));
   }
 
-  #createRecorder({ record }: OpenCommand, size: number): Recorder | undefined {
+  #createRecorder({ record, isRestart }: OpenCommand, size: number): Recorder | undefined {
     if (record === undefined) return undefined;
     const options = { ...record, size };
-    checkRecording(options);
+    try {
+      checkRecording(options);
+    } catch (error) {
+      if (isRestart !== true || !(error instanceof Lite3Error)) throw error;
+      this.#events.say({ event: "warn", name: "record", message: error.message });
+      return undefined;
+    }
     return new Recorder(options, this.#page, (message) => {
       this.#events.say({ event: "warn", name: "record", message });
     });
@@ -278,13 +320,6 @@ class Engine implements Disposable {
       this.#epoll.wait(1);
       this.#page.words[WORD.beat] = ++this.#beat;
     }
-  }
-
-  #giveUp({ reason }: Inference): never {
-    throw new Lite3Error(
-      "NATIVE",
-      `Cannot go on: too many actions in a row were not finite, the last: ${reason}`,
-    );
   }
 
   #setState(state: EngineState): void {

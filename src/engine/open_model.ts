@@ -5,8 +5,9 @@
 import * as v from "valibot";
 import { version } from "../../package.json" with { type: "json" };
 import { Lite3Error, quote } from "../base/errors.ts";
-import { sha256 } from "../base/files.ts";
+import { type FileSet, sha256 } from "../base/files.ts";
 import type { PolicyState } from "../runtime/backend.ts";
+import { type Sizes, termNames } from "../policy/term_names.ts";
 import { openPolicy, readModel } from "../runtime/open.ts";
 import { isRknnPath, readRknnModel } from "../runtime/open_rknn.ts";
 import type { Policy } from "../runtime/policy.ts";
@@ -28,12 +29,13 @@ export interface ServedModel extends Disposable {
   readonly hello: Uint8Array;
 }
 
-export async function openServedModel(command: OpenCommand): Promise<ServedModel> {
+/** @param files where everything that belongs to the model is read */
+export async function openServedModel(command: OpenCommand, files: FileSet): Promise<ServedModel> {
   const { model, obsStats, fallback: second } = command;
-  const file = isRknnPath(model) ? await readRknnModel(model) : await readModel(model);
+  const file = await (isRknnPath(model) ? readRknnModel : readModel)(model, files);
   const isFallback = command.fallbackOnly === true && second !== undefined;
   const openFallback = (chosen: NonNullable<typeof second>): Promise<Policy> =>
-    openPolicy(chosen.model, chosen.obsStats, { backend: "mlp" });
+    openPolicy(chosen.model, chosen.obsStats, { backend: "mlp", files });
   const policy = isFallback
     ? await openFallback(second)
     : await openPolicy(model, obsStats, {
@@ -42,6 +44,7 @@ export async function openServedModel(command: OpenCommand): Promise<ServedModel
         core: command.core ?? "auto",
         io: command.io ?? "auto",
         isolated: false,
+        files,
       });
   let fallback: Policy | undefined;
   try {
@@ -75,7 +78,7 @@ function describe(
     backend: backend.name,
     evidence: backend.arithmetic,
     normalizer,
-    ...describeContract(model, contract),
+    ...describeContract(model, contract, policy),
   };
   return {
     ...opened,
@@ -95,11 +98,12 @@ function describe(
 const CONTRACT_CHARACTERS_MAX = 16 << 10;
 const contractSchema = v.record(v.string(), v.unknown());
 
-/** What the model's own metadata says of its robot, and how often it acted in training. */
+/** What the model's own metadata says of its robot: its names, and how often it acted in training. */
 function describeContract(
   model: string,
   text: string | undefined,
-): Pick<About, "contract" | "controlPeriodMs"> {
+  sizes: Sizes,
+): Pick<About, "contract" | "controlPeriodMs" | "observationNames" | "actionNames"> {
   if (text === undefined || text.length > CONTRACT_CHARACTERS_MAX) return { contract: null };
   const contract = v.safeParse(v.pipe(v.string(), v.parseJson(), contractSchema), text);
   if (!contract.success) {
@@ -111,7 +115,11 @@ function describeContract(
   }
   const { rateHz } = contract.output;
   const isRate = typeof rateHz === "number" && rateHz > 0;
-  return { contract: contract.output, ...(isRate ? { controlPeriodMs: 1000 / rateHz } : {}) };
+  return {
+    contract: contract.output,
+    ...termNames(contract.output, sizes),
+    ...(isRate ? { controlPeriodMs: 1000 / rateHz } : {}),
+  };
 }
 
 const hasState = ({ tensors }: PolicyState): boolean => tensors.length > 0;

@@ -115,6 +115,22 @@ test("checkRecording() refuses what is there and is no such recording, and leave
   expect(readFileSync(text, "utf8")).toBe("mine");
 });
 
+test("Recorder leaves a file alone that has taken the recording's name", async () => {
+  const path = newPath();
+  const { recorder, said, counted } = createRecorder(path, 5);
+  recorder.add(rowsFrom(1, 2), 2);
+  writeFileSync(path, "mine");
+  recorder.flush();
+  recorder.add(rowsFrom(3, 2), 2);
+  recorder.close();
+  expect(readFileSync(path, "utf8")).toBe("mine");
+  expect(counted()).toEqual([0, 1]);
+  expect(said).toEqual([
+    `recording to "${path}" ended after 0 rows: Cannot record to "${path}": it is no recording ` +
+      "of 2 observations, need such a one or a new name; choose another --record",
+  ]);
+});
+
 test("the engine records what it answered, raw and framed, and the next one goes on", async () => {
   const path = newPath();
   const record = { path, rows: 1000 };

@@ -134,8 +134,14 @@ export class Recorder {
       closeSync(fd);
       return false;
     }
+    try {
+      this.#count = countRows(fd, this.#options);
+    } catch (error) {
+      // Another file by this name by now: not ours to cut.
+      closeSync(fd);
+      throw error;
+    }
     this.#fd = fd;
-    this.#count = countRows(fd, this.#options);
     this.#at = this.#count < ring ? this.#count : 0;
     this.#cutOff();
     return true;
@@ -174,9 +180,10 @@ export class Recorder {
       closeSync(this.#fd);
       this.#fd = undefined;
     }
-    const { code = error.message } = error as NodeJS.ErrnoException;
+    const { code } = error as NodeJS.ErrnoException;
+    const why = error instanceof Lite3Error || code === undefined ? error.message : code;
     const path = quote(this.#options.path);
-    this.#say(`recording to ${path} ended after ${this.#count} rows: ${code}`);
+    this.#say(`recording to ${path} ended after ${this.#count} rows: ${why}`);
   }
 }
 

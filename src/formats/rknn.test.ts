@@ -67,7 +67,7 @@ const REFUSED: readonly (readonly [string, Parts, string, string])[] = [
     "another magic",
     { magic: "RKNNX\0\0\0" },
     "MALFORMED",
-    'it begins with "RKNNX\\u0000\\u0000\\u0000", need a .rknn file',
+    "it begins with 524b4e4e580000000600000000000000, need a .rknn file",
   ],
   ["another version", { version: 7 }, "UNSUPPORTED", "version 7 at offset 8, need 6"],
   [
@@ -107,6 +107,16 @@ const REFUSED: readonly (readonly [string, Parts, string, string])[] = [
     "the JSON's input 0 is tensor 0, which is not there",
   ],
 ];
+
+test("parseRknn() says what stands in the file's place", async () => {
+  const files = ["", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"];
+  const failures = files.map((text) => failureOf(() => parseRknn(Buffer.from(text))));
+  expect((await Promise.all(failures)).map(({ message }) => message)).toEqual([
+    "it is empty, need a .rknn file",
+    "it is a pointer of Git LFS in the file's place (git lfs pull gets the file), " +
+      "need a .rknn file",
+  ]);
+});
 
 test.each(REFUSED)("parseRknn() refuses %s", async (_name, parts, code, message) => {
   expect(await failureOf(() => parseRknn(writeRknn(parts)))).toEqual({ code, message } as never);

@@ -10,7 +10,9 @@
 
 import * as v from "valibot";
 import { FormatError, quote } from "../base/errors.ts";
+import { memorySource } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
+import { describeStart } from "./zip.ts";
 
 /** `RKNN` and four zeros. */
 const MAGIC = "RKNN\0\0\0\0";
@@ -91,7 +93,9 @@ export function parseRknn(bytes: Uint8Array): RknnFile {
       "UNSUPPORTED",
     );
   }
-  if (magic !== MAGIC) throw new FormatError(`it begins with ${quote(magic)}, need a .rknn file`);
+  if (magic !== MAGIC) {
+    throw new FormatError(`${describeStart(memorySource(bytes))}, need a .rknn file`);
+  }
   if (buffer.length < HEADER_BYTES) {
     throw new FormatError(
       `the header needs ${HEADER_BYTES} bytes, but the file has ${buffer.length}`,

@@ -88,7 +88,8 @@ test("openZip() says what a file that is no archive begins with", async () => {
   );
   expect((await Promise.all(failures)).map(({ message }) => message)).toEqual([
     "it is empty, need a zip archive",
-    'it begins with "version https://", need a zip archive',
+    "it is a pointer of Git LFS in the file's place (git lfs pull gets the file), " +
+      "need a zip archive",
     "it begins with 80028a0a6c, need a zip archive",
   ]);
 });

@@ -47,9 +47,16 @@ export function isZip(source: ByteSource): boolean {
   return magic === "PK\x03\x04" || magic === "PK\x05\x06";
 }
 
+/** What a clone without Git LFS has in the place of a file (git-lfs, docs/spec.md). */
+const LFS_POINTER = "version https://git-lfs";
+
 /** What a file that is none of ours looks like: `it is empty`, `it begins with "<html>"`. */
 export function describeStart(source: ByteSource): string {
   if (source.size === 0) return "it is empty";
+  const head = source.read(0, Math.min(LFS_POINTER.length, source.size));
+  if (Buffer.from(head).toString("latin1") === LFS_POINTER) {
+    return "it is a pointer of Git LFS in the file's place (git lfs pull gets the file)";
+  }
   const start = Buffer.from(source.read(0, Math.min(16, source.size)));
   const text = start.toString("latin1");
   return `it begins with ${/^[\t\r\n -~]+$/.test(text) ? quote(text) : start.toString("hex")}`;

@@ -31,16 +31,17 @@ import {
   SAMPLES,
 } from "./compare_sides.ts";
 import { CLOSED_LOOP_FLAGS, planClosedLoop, unusedOfClosedLoop } from "../closed_loop/plan.ts";
+import { warnOfNpuFlags } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
 import { checkSidesWalk } from "./closed_loop.ts";
 import { quantileValue, REQUIRABLE } from "./gate.ts";
 import { judge } from "./judge.ts";
 import { nameRknn } from "./project_files.ts";
 import { type Reporting, writeReports } from "./reports.ts";
-import { renderComparison } from "./render.ts";
+import { renderComparison, renderFailed } from "./render.ts";
 import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
 import { isCheckpoint } from "./side_model.ts";
-import { isCalibrated, isToolkit, needsModel } from "./sides.ts";
+import { isCalibrated, isRknnSide, isToolkit, needsModel } from "./sides.ts";
 
 export default defineCommand({
   name: "parity",
@@ -164,6 +165,7 @@ export default defineCommand({
     const space = isRaw ? ("raw" as const) : undefined;
     const checkpoint = { ...flags, normalizerEpsilon: flags.normalizerEps };
     const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags, checkpoint };
+    if (![a, ...others].some(isRknnSide)) warnOfNpuFlags([a, ...others].join(", "), flags);
     if (others.length === 0) return recordAlone(a, options, flags);
     const closedLoop = planClosedLoop(flags);
     if (closedLoop !== undefined) checkSidesWalk(specs);
@@ -193,7 +195,11 @@ export default defineCommand({
         pass: failures.length === 0,
         ...(more.length === 0 ? {} : { comparisons: documents }),
       },
-      text: results.map((result) => renderComparison(result, flags)).join("\n\n"),
+      text: judged
+        .map(({ result, document }) =>
+          [renderComparison(result, flags), ...renderFailed(document)].join("\n"),
+        )
+        .join("\n\n"),
       ...(failures.length === 0
         ? {}
         : { failure: failures.join("; "), annotations: annotationsOf(documents) }),

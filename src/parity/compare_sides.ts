@@ -17,6 +17,7 @@ import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { Bisection, KindErrors } from "../report/parity_document.ts";
 import { bisect } from "./bisect.ts";
 import { runClosedLoop } from "./closed_loop.ts";
+import { openingOrder } from "./opening_order.ts";
 import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
 import {
   isCalibrated,
@@ -83,7 +84,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   checkUsed(options, [a, b]);
   const saved = await Promise.all([a, b].filter(isSaved).map(readSavedSide));
   const sideOptions = describeSides(options, [a, b], saved[0]?.space);
-  const [first, second] = isEndpoint(a) ? [b, a] : [a, b];
+  const [first, second] = openingOrder(a, b, options.timeoutMs);
   using one = await openSide(first, second, sideOptions);
   using two = await openSide(second, first, sideOptions, one);
   checkSameSizes(one, two);
@@ -101,17 +102,18 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     await sides[1].run(samples.data, samples.rows),
   ] as const;
   const [comparison, ...more] = compareKinds(samples, actions) as [Comparison, ...Comparison[]];
-  const kinds = more.length === 0 ? {} : { kinds: describeKinds(samples, [comparison, ...more]) };
   const { bisect: limit, closedLoop: plan } = options;
+  const bisected =
+    limit === undefined ? {} : { bisection: await bisect(sides, plausibleRows(samples), limit) };
   return {
     sides,
     space: sideOptions.space,
     samples,
     actions,
     comparison,
-    ...kinds,
-    ...(limit !== undefined && { bisection: await bisect(sides, plausibleRows(samples), limit) }),
-    ...(plan !== undefined && { closedLoop: await runClosedLoop(sides, plan) }),
+    ...(more.length === 0 ? {} : { kinds: describeKinds(samples, [comparison, ...more]) }),
+    ...bisected,
+    ...(plan === undefined ? {} : { closedLoop: await runClosedLoop(sides, plan) }),
   };
 }
 

@@ -6,7 +6,7 @@ import { describeEvidence } from "../compare/evidence.ts";
 import type { Comparison } from "../compare/statistics.ts";
 import { figure, figureAbove, passed, table } from "../cli/output.ts";
 import { renderClosedLoop } from "../closed_loop/describe.ts";
-import type { Bisection, KindErrors } from "../report/parity_document.ts";
+import type { Bisection, KindErrors, ParityComparison } from "../report/parity_document.ts";
 import type { ParityResult } from "./compare_sides.ts";
 import { radiansPerAction } from "./document.ts";
 import { emulatedFiles } from "./file_proof.ts";
@@ -39,6 +39,13 @@ export function renderComparison(result: ParityResult, gate: Gate): string {
     ...(result.bisection === undefined ? [] : layerTable(result.bisection)),
     ...(result.closedLoop === undefined ? [] : ["", renderClosedLoop(result.closedLoop)]),
   ].join("\n");
+}
+
+/** What failed besides the limits of errors, which have lines of their own: files, evidence. */
+export function renderFailed({ checks }: Pick<ParityComparison, "checks">): string[] {
+  return checks
+    .filter(({ pass, limit }) => !pass && limit === undefined)
+    .map(({ name, failures }) => `${name}: ${passed(false)}, ${failures.join("; ")}`);
 }
 
 /** Errors of each output; where the actions are joint targets, the largest in radians too. */

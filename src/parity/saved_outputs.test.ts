@@ -190,6 +190,10 @@ describe("the gate of parity", () => {
     expect(stderr).toMatch(
       /^failed: the largest error is \S+ \(edge, sample 1033\), above 1e-9; the 0.5 quantile of the errors is \S+, above 1e-9; the evidence is cpu and emulation, --require npu needs more\n$/,
     );
+    const { stdout } = await run(["parity", tiny, "emulated", ...limits]);
+    expect(stdout.trimEnd().split("\n").at(-1)).toBe(
+      "evidence of npu: FAILED, the evidence is cpu and emulation, --require npu needs more",
+    );
     // The limits that it says it needs are enough.
     const { mae, max } = json["requiredTolerance"] as Record<string, number>;
     const enough = ["--mae", `${mae}`, "--max", `${max}`];

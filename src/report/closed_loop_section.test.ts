@@ -76,7 +76,7 @@ function pageOf(closedLoop: ClosedLoop): string {
   return renderParityPage(page);
 }
 
-test("the closed loop of a page says its verdict, its figures with intervals, and its falls", () => {
+test("a page says the verdict of a closed loop, its figures with intervals, and its falls", () => {
   const text = textOf(pageOf(CLOSED_LOOP));
   for (const part of [
     "on 200 observations; b does not walk as well as a",

@@ -3,10 +3,17 @@
  * test src/runtime/board.test.ts` on a board. With the double's path it runs over the double.
  */
 
+import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { findRknnLibrary, LIBRARY_VARIABLE, openRknnLibrary } from "../../ffi/rknn_library.ts";
+import {
+  findRknnLibrary,
+  LIBRARY_VARIABLE,
+  openRknnLibrary,
+  type RknnLibrary,
+} from "../../ffi/rknn_library.ts";
 import { skipBecause } from "../../scripts/dev/test_tools.ts";
+import { Lite3Error } from "../base/errors.ts";
 import { demoNetwork } from "../policy/policy_fixture.ts";
 import { runBackendSuite } from "./backend_suite.ts";
 import { openIsolated } from "./isolated.ts";
@@ -19,8 +26,24 @@ const named = process.env[LIBRARY_VARIABLE] || undefined;
 if (named === undefined) {
   skipBecause(`needs ${LIBRARY_VARIABLE}, the NPU library of a board`)("the NPU here", () => {});
 } else {
-  const library = findRknnLibrary(named) ?? named;
-  const isDouble = openRknnLibrary(library).double !== undefined;
+  const opened = openNamed(named);
+  test(`${LIBRARY_VARIABLE} names a library of the NPU`, () => {
+    expect(opened).toEqual({ library: expect.anything() });
+  });
+  if ("library" in opened) await runSuites(opened.library);
+}
+
+function openNamed(path: string): { library: RknnLibrary } | { problem: string } {
+  try {
+    return { library: openRknnLibrary(findRknnLibrary(path) ?? path) };
+  } catch (error) {
+    if (!(error instanceof Lite3Error)) throw error;
+    return { problem: error.message };
+  }
+}
+
+async function runSuites({ path: library, double }: RknnLibrary): Promise<void> {
+  const isDouble = double !== undefined;
   const model = isDouble ? doubleOf(await demoNetwork()) : readFileSync(CONVERTED);
   for (const io of ["float", "zero-copy", "auto"] as const) {
     const options = { library, core: "auto", io } as const;

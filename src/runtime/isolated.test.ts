@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { BINARIES, run } from "../../scripts/dev/project.ts";
 import { describeOnAarch64, describeWith, findTool } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { linesDuring } from "../base/log_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { demoNetwork, readGoldenActions } from "../policy/policy_fixture.ts";
 import { runBackendSuite } from "./backend_suite.ts";
@@ -21,6 +22,10 @@ const golden = await readGoldenActions();
 const model = doubleOf(network);
 const directory = temporaryDirectory();
 const IO = ["float", "zero-copy"] as const;
+/** What the double says of a run that fails. */
+const SUBMIT = ' (it said "E RKNN: failed to submit!, op id: 1, op name: Conv:fail")';
+const CURE =
+  "RKNN_LOG_LEVEL=4 has it say more, lite3rl doctor checks driver, library and permissions";
 /** Largest difference that int8 makes to an action of the demo policy. */
 const INT8_TOLERANCE = 0.5;
 
@@ -121,12 +126,10 @@ describeWith("cc")("openIsolated()", () => {
       message:
         "The NPU library's rknn_init gave -1 (FAIL) (it said " +
         '"E RKNN: this is the test double of lite3rl, not an NPU: it needs LITE3RL_DOUBLE=1"): ' +
-        "it failed without a reason of its own; see what the library said; " +
-        "lite3rl doctor checks driver, library and permissions",
+        `it failed without a reason of its own; ${CURE}`,
     });
   });
 
-  const CURE = "see what the library said; lite3rl doctor checks driver, library and permissions";
   const UNEXPLAINED = `it failed without a reason of its own; ${CURE}`;
   const INVALID =
     "the library does not take this model: it is damaged, for another SoC, or newer; " +
@@ -173,7 +176,7 @@ describeWith("cc")("openIsolated()", () => {
     [
       "a failed run",
       { FAIL: "run:1:-2" },
-      "rknn_run gave -2 (TIMEOUT): the NPU did not finish in time; " +
+      `rknn_run gave -2 (TIMEOUT)${SUBMIT}: the NPU did not finish in time; ` +
         "look for rknpu in dmesg, and update the driver",
     ],
     [
@@ -184,7 +187,8 @@ describeWith("cc")("openIsolated()", () => {
     [
       "a status of no version",
       { FAIL: "run:1:-99" },
-      "rknn_run gave -99 (an unknown status): no version documents it; see what the library said",
+      `rknn_run gave -99 (an unknown status)${SUBMIT}: no version documents it; ` +
+        "RKNN_LOG_LEVEL=4 has the library say more",
     ],
   ];
   for (const [what, faults, message] of FAULTS) {
@@ -292,6 +296,14 @@ describeWith("cc")("openIsolated()", () => {
     expect([backend.pid === hung, existsSync(`/proc/${hung}/exe`)]).toEqual([false, false]);
   });
 
+  test("says that it loads where that takes its time", async () => {
+    const lines = await linesDuring(async () => {
+      // Both ways in are measured, by 32 runs each.
+      using _ = await openIsolated(model, doubleOptions({ DELAY_US: 55_000 }, { io: "auto" }));
+    });
+    expect(lines).toEqual(["loading the model … (for at most 60 s)"]);
+  });
+
   test("leaves no process behind", async () => {
     const backend = await open();
     const { pid = 0 } = backend;
@@ -343,7 +355,7 @@ describeWith("cc")("openIsolated()", () => {
     );
     expect({ errors, ...counts }).toEqual({
       errors: {
-        [`NATIVE: The NPU library's rknn_run gave -1 (FAIL): ${UNEXPLAINED}`]: 1999,
+        [`NATIVE: The NPU library's rknn_run gave -1 (FAIL)${SUBMIT}: ${UNEXPLAINED}`]: 1999,
         "NATIVE: Cannot act: the NPU gave NaN as action[0], need finite numbers": 100,
         [hung]: 1,
         [`${crash.code}: ${crash.message}`]: 1,

@@ -11,6 +11,7 @@ import { openMemoryFile } from "../../ffi/process.ts";
 import { closeSocket, socketPair } from "../../ffi/socket.ts";
 import { assert } from "../base/assert.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
+import { notice } from "../base/log.ts";
 import { programCommand, programEnvironment } from "../base/program.ts";
 import type { Backend } from "./backend.ts";
 import {
@@ -53,6 +54,8 @@ const LIMIT_MS = 1000;
 const ROW_LIMIT_MS = 20;
 /** Under emulation the process alone takes seconds to start. */
 const LOAD_LIMIT_MS = 60_000;
+/** From here on it is said that a model is being loaded. */
+export const SLOW_LOAD_MS = 3_000;
 const CLOSE_LIMIT_MS = 2000;
 /** Of the library's words: what is kept, how much of it is looked at, how often that is done. */
 const LOG_BYTES_MAX = 1 << 20;
@@ -60,6 +63,10 @@ const TAIL_BYTES = 4096;
 const CALLS_PER_LOG_CHECK = 1024;
 /** When the library said it. */
 const CLOCK = / \[\d\d:\d\d:\d\d\.\d+\]/;
+
+/** What is said of a load that takes its time. */
+export const loadingText = (limitMs: number): string =>
+  `loading the model … (for at most ${Math.round(limitMs / 1000)} s)`;
 
 /** Starts the process and loads the model; throws what `openRknn` throws, and NATIVE or DEADLINE. */
 export async function openIsolated(
@@ -174,7 +181,7 @@ class Child implements Disposable {
     const length = bytesOf(Uint32Array.of(request.length));
     const parts = [length, request, model];
     try {
-      return decodeJson(this.ask(MESSAGE.OPEN, parts, loadLimitMs)) as OpenAnswer;
+      return decodeJson(this.ask(MESSAGE.OPEN, parts, loadLimitMs, true)) as OpenAnswer;
     } catch (error) {
       const reason = await this.explain(error, LOAD, loadLimitMs);
       this.hasFailed = true;
@@ -184,11 +191,16 @@ class Child implements Disposable {
   }
 
   /** Asks and blocks; the answer is the channel's own, until the next request. */
-  ask(kind: number, parts: readonly Uint8Array[], limitMs: number): Uint8Array {
+  ask(kind: number, parts: readonly Uint8Array[], limitMs: number, isLoading = false): Uint8Array {
     this.#calls++;
     if (this.#calls % CALLS_PER_LOG_CHECK === 0) this.#trimLog();
     this.#channel.send(kind, parts, limitMs);
-    const answer = this.#channel.receive(limitMs);
+    let leftMs = limitMs;
+    if (isLoading && limitMs > SLOW_LOAD_MS && !this.#channel.hasAnswer(SLOW_LOAD_MS)) {
+      leftMs -= SLOW_LOAD_MS;
+      notice(loadingText(limitMs));
+    }
+    const answer = this.#channel.receive(leftMs);
     if (answer.kind === MESSAGE.DONE) return answer.body;
     throw decodeError(answer.body, this.#lastLine());
   }

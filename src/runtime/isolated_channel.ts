@@ -67,6 +67,11 @@ export class Channel implements Disposable {
     }
   }
 
+  /** Is there something to receive within that time? */
+  hasAnswer(limitMs: number): boolean {
+    return waitReadable(this.#fd, limitMs);
+  }
+
   /** Waits for one whole message. */
   receive(limitMs = Infinity): Message {
     const deadline = performance.now() + limitMs;

@@ -25,6 +25,7 @@ import {
   type ModelFile,
   openModel,
   openPolicy,
+  type PolicyOptions,
   readModel,
   type RunBackend,
 } from "./open.ts";
@@ -48,6 +49,17 @@ function fileWith(metadata: Partial<PolicyMetadata> | undefined): ModelFile {
     metadata: metadata === undefined ? undefined : { ...METADATA, ...metadata },
   };
 }
+
+test("openPolicy() says which flags are for the NPU alone", async () => {
+  const path = modelFile("plain.onnx", TINY_NETWORK, { normalizer: "folded" });
+  const open = async (options: PolicyOptions): Promise<void> =>
+    (await openPolicy(path, undefined, options))[Symbol.dispose]();
+  const given = { librknnrt: "/usr/lib/librknnrt.so", core: "1", io: "float" } as const;
+  expect(await linesDuring(() => open(given))).toEqual([
+    `warning: ${path}: without effect, for a .rknn on the NPU only: --librknnrt, --core 1, --io float`,
+  ]);
+  expect(await linesDuring(() => open({ core: "auto", io: "auto" }))).toEqual([]);
+});
 
 interface Chosen {
   readonly digest: string | undefined;

@@ -6,7 +6,7 @@
 
 import { extname } from "node:path";
 import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
-import { readFile } from "../base/files.ts";
+import { DISK, type FileSet, readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
 import { contentKind } from "../formats/content_kind.ts";
@@ -22,7 +22,13 @@ import type { Backend } from "./backend.ts";
 import { type EmulationRecipe, openEmulated } from "./emulated.ts";
 import { openMlp } from "./mlp.ts";
 import { openOnnx } from "./onnx.ts";
-import { isRknnPath, type NpuOptions, openRknnModel, readRknnModel } from "./open_rknn.ts";
+import {
+  isRknnPath,
+  type NpuOptions,
+  openRknnModel,
+  readRknnModel,
+  warnOfNpuFlags,
+} from "./open_rknn.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 
 export interface ModelFile {
@@ -33,12 +39,12 @@ export interface ModelFile {
 }
 
 /** Reads an ONNX model; other kinds are refused with what to do about them. */
-export async function readModel(path: string): Promise<ModelFile> {
+export async function readModel(path: string, files = DISK): Promise<ModelFile> {
   const advice = ADVICE[extname(path).toLowerCase()];
   if (advice !== undefined) {
     throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${advice}`);
   }
-  const bytes = readFile(path, LIMITS.modelBytes);
+  const bytes = readFile(path, LIMITS.modelBytes, files);
   const kind = contentKind(bytes);
   if (kind !== undefined) {
     throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${CONTENT_ADVICE[kind]}`);
@@ -84,6 +90,8 @@ export type RunBackend = (typeof RUN_BACKENDS)[number];
 export interface PolicyOptions extends NpuOptions {
   /** Without one: the NPU for a .rknn, and the reference, ONNX Runtime, for an .onnx. */
   readonly backend?: RunBackend | undefined;
+  /** Where the model, what describes it and the statistics are read; the disk if absent. */
+  readonly files?: FileSet;
 }
 
 /** Opens a model with a backend on the CPU, or with the emulation of a recipe. */
@@ -120,7 +128,8 @@ export async function openPolicy(
 ): Promise<Policy> {
   const [file, backend] = await openFile(path, options);
   try {
-    const normalizer = await chooseNormalizer(file, backend.observationSize, obsStats);
+    const { files } = options;
+    const normalizer = await chooseNormalizer(file, backend.observationSize, obsStats, files);
     return createPolicy(backend, normalizer, file.metadata?.normalizer);
   } catch (error) {
     backend[Symbol.dispose]();
@@ -129,7 +138,7 @@ export async function openPolicy(
 }
 
 async function openFile(path: string, options: PolicyOptions): Promise<[DescribedFile, Backend]> {
-  const { backend } = options;
+  const { backend, files } = options;
   if (isRknnPath(path)) {
     if (backend === "mlp" || backend === "onnx") {
       throw new Lite3Error(
@@ -138,10 +147,10 @@ async function openFile(path: string, options: PolicyOptions): Promise<[Describe
           "name the .onnx that it was converted from",
       );
     }
-    const file = await readRknnModel(path);
+    const file = await readRknnModel(path, files);
     return [file, await openRknnModel(file, options)];
   }
-  const file = await readModel(path);
+  const file = await readModel(path, files);
   if (backend === "rknn") {
     throw new Lite3Error(
       "USAGE",
@@ -149,6 +158,7 @@ async function openFile(path: string, options: PolicyOptions): Promise<[Describe
         "lite3rl convert makes one",
     );
   }
+  warnOfNpuFlags(path, options);
   return [file, await openModel(file, backend ?? "onnx")];
 }
 
@@ -163,6 +173,7 @@ export async function chooseNormalizer(
   file: DescribedFile,
   observationSize: number,
   obsStats: string | undefined,
+  files = DISK,
 ): Promise<Normalizer | undefined> {
   const use = file.metadata?.normalizer;
   const model = quote(file.path);
@@ -185,7 +196,7 @@ export async function chooseNormalizer(
         "it would be applied twice; leave --obs-stats out",
     );
   }
-  const stats = await readObservationStats(obsStats);
+  const stats = await readObservationStats(obsStats, files);
   checkStatsSize(stats, obsStats, observationSize);
   const normalizer = createNormalizer(stats);
   const expected = file.metadata?.normalizerDigest;

@@ -8,7 +8,7 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import type { FlagValues } from "../cli/command.ts";
 import { readObservations } from "../dataset/observations.ts";
 import { readModel } from "../runtime/open.ts";
-import { isRknnPath } from "../runtime/open_rknn.ts";
+import { isRknnPath, libraryFor } from "../runtime/open_rknn.ts";
 import { parseIds } from "./accounts.ts";
 import type { SERVE_FLAGS } from "./flags.ts";
 import type { ModelFiles } from "./model_files.ts";
@@ -16,23 +16,23 @@ import type { EngineOptions } from "./settings.ts";
 
 export type ServeFlags = FlagValues<typeof SERVE_FLAGS>;
 
-/** Actions in a row that are not finite: then the model or the NPU is broken. */
-const NON_FINITE_MAX = 10;
+/** Inferences in a row without an action: then the model or the NPU is broken. */
+const FAILURES_MAX = 10;
 /** Ranges go to the engine in one message of 64 KiB, some 20 characters a number. */
 const RANGE_TERMS_MAX = 1_500;
 
 export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
-  const { backend, librknnrt, core, io, warmup, actionLimit, maxClients } = flags;
-  const { allowUid, allowGid, record, recordRows, calibration, cpu, fifo, mlock } = flags;
+  const { backend, core, io, warmup, actionLimit, maxClients } = flags;
+  const { allowUid, allowGid, record, recordRows, calibration, cpu, fifo, mlock, busyPoll } = flags;
   return {
     backend,
-    librknnrt,
+    librknnrt: libraryFor(flags.model, flags.librknnrt),
     core,
     io,
     warmup,
     actionLimit,
     maxClients,
-    nonFiniteMax: NON_FINITE_MAX,
+    failuresMax: FAILURES_MAX,
     allowUids: allowUid === undefined ? undefined : parseIds("user", allowUid, "--allow-uid"),
     allowGids: allowGid === undefined ? undefined : parseIds("group", allowGid, "--allow-gid"),
     record: record === undefined ? undefined : { path: resolve(record), rows: recordRows },
@@ -40,6 +40,7 @@ export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
     cpu,
     fifo,
     mlock,
+    busyPollUs: busyPoll === undefined ? undefined : busyPoll * 1e6,
   };
 }
 

@@ -5,6 +5,7 @@
 
 import { closeSync } from "node:fs";
 import { MessageSocket, messagePair } from "../../ffi/message_socket.ts";
+import { NativeError } from "../../ffi/rknn_library.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { logEvent } from "../base/log.ts";
 import { programEnvironment } from "../base/program.ts";
@@ -16,9 +17,11 @@ import {
   type EngineEvent,
   type OpenCommand,
   type ReadyEvent,
+  REQUEST_FAILED,
 } from "../service/control.ts";
 import { createPage, type EnginePage, type EngineSnapshot, readPage } from "../service/page.ts";
 import type { Bell } from "./bell.ts";
+import type { SupervisorSettings } from "./settings.ts";
 import type { DeathKind } from "./view.ts";
 
 export type EngineNotice = Extract<EngineEvent, { event: "warn" | "info" }>;
@@ -30,10 +33,20 @@ export interface EngineEnd {
 
 /** What comes after an engine's exit in its pipes is read for at most so long. */
 const LAST_WORDS_MS = 200;
+/** What the library said of a failed request comes by another pipe: so much later at most. */
+const FRESH_WORDS_MS = 20;
 /** Begins what Bun says of a crash. */
 const CRASH_REPORT = /^={20,}$/;
 /** When the library said it. */
 const CLOCK = / \[\d\d:\d\d:\d\d\.\d+\]/;
+
+/** For starting a process and loading a model; under emulation the process alone takes seconds. */
+const OPEN_LIMIT_MS = 60_000;
+
+/** How long an engine may take until it is ready. */
+export function openLimitMs({ options, inferTimeoutMs }: SupervisorSettings): number {
+  return OPEN_LIMIT_MS + options.warmup * inferTimeoutMs;
+}
 
 export class EngineProcess implements Disposable {
   readonly open: OpenCommand;
@@ -57,10 +70,18 @@ export class EngineProcess implements Disposable {
   readonly #control: MessageSocket;
   readonly #page: EnginePage;
   #lastLine: string | undefined;
+  /** The last one since it listens. */
+  #servingLine: string | undefined;
+  #telling: Promise<void> | undefined;
   #disposed = false;
 
-  /** Starts the process and has it open the model. Throws NATIVE when no process can be made. */
-  constructor(open: OpenCommand, bell: Bell, onNotice: (notice: EngineNotice) => void) {
+  /** Starts the process and has it open the model, with its files. Throws NATIVE when no process can be made. */
+  constructor(
+    open: OpenCommand,
+    files: readonly number[],
+    bell: Bell,
+    onNotice: (notice: EngineNotice) => void,
+  ) {
     this.open = open;
     this.#bell = bell;
     this.#onNotice = onNotice;
@@ -85,7 +106,7 @@ export class EngineProcess implements Disposable {
       closeSync(fd);
     }
     void this.#watch();
-    this.tell(open);
+    this.tell(open, files);
   }
 
   get pid(): number {
@@ -125,11 +146,20 @@ export class EngineProcess implements Disposable {
     this.kill(undefined);
   }
 
+  /** What it gave up with, with what the NPU's library said of it. */
+  get failureError(): Lite3Error | undefined {
+    const { failure } = this;
+    if (failure === undefined) return undefined;
+    const { code, message, native } = failure;
+    if (native === undefined) return new Lite3Error(code, message);
+    return new NativeError(native.call, native.status, { ...native, said: this.#lastLine });
+  }
+
   /** `was ended by SIGSEGV, its last line is "…"`: how it came to its end. */
   describeEnd(): string {
     if (this.rejection !== undefined) return this.rejection;
-    if (this.failure !== undefined) return `said: ${this.failure.message}`;
-    const said = this.#lastLine === undefined ? "" : `, its last line is ${quote(this.#lastLine)}`;
+    if (this.failureError !== undefined) return `said: ${this.failureError.message}`;
+    const said = sentence(this.#lastLine);
     if (this.killedFor === "hang") {
       return this.ready === undefined
         ? `did not open its model in time${said}`
@@ -154,6 +184,7 @@ export class EngineProcess implements Disposable {
     ]);
     await exited;
     await Promise.race([words, Bun.sleep(LAST_WORDS_MS)]);
+    await this.#telling;
     const { exitCode, signalCode } = this.#process;
     this.end = { status: exitCode, signal: signalCode };
     this.#bell.ring();
@@ -161,7 +192,16 @@ export class EngineProcess implements Disposable {
 
   readonly #remember = (line: string): void => {
     this.#lastLine = line;
+    this.#servingLine = line;
   };
+
+  /** That requests failed is told once the library's pipe was read too, with its last line. */
+  async #tellFailed(notice: EngineNotice): Promise<void> {
+    await Bun.sleep(FRESH_WORDS_MS);
+    const line = this.#servingLine;
+    const said = line === undefined ? "" : `; the library's last line is ${quote(line)}`;
+    this.#onNotice({ ...notice, message: `${notice.message}${said}` });
+  }
 
   #heard(line: string): void {
     let event: EngineEvent;
@@ -173,13 +213,20 @@ export class EngineProcess implements Disposable {
       return;
     }
     if (event.event === "ready") this.ready = event;
-    else if (event.event === "listening") this.isListening = true;
-    else if (event.event === "handed") this.handed = event.connections;
+    else if (event.event === "listening") {
+      this.isListening = true;
+      // What was said at the opening says nothing of a request.
+      this.#servingLine = undefined;
+    } else if (event.event === "handed") this.handed = event.connections;
     else if (event.event === "failed") this.failure = event;
+    else if (event.name === REQUEST_FAILED) this.#telling = this.#tellFailed(event);
     else this.#onNotice(event);
     this.#bell.ring();
   }
 }
+
+const sentence = (line: string | undefined): string =>
+  line === undefined ? "" : `, its last line is ${quote(line)}`;
 
 async function eachLine(
   stream: ReadableStream<Uint8Array>,

@@ -146,6 +146,7 @@ const PROCESS_FLAGS = {
   log: {
     value: "<format>",
     help: "text, or json: one object a line (default: text)",
+    isVerbsOwn: true,
     schema: v.optional(wordValue(["text", "json"]), "text"),
   },
   cpu: {
@@ -157,6 +158,11 @@ const PROCESS_FLAGS = {
     value: "<n>",
     help: "Run the engine at this real-time priority (SCHED_FIFO), 1 to 99",
     schema: v.optional(integerValue(1, 99)),
+  },
+  busyPoll: {
+    value: "<time>",
+    help: "Stay awake so long after an answer, for a sooner next one; uses up a CPU meanwhile",
+    schema: v.optional(durationValue()),
   },
   mlock: { help: "Keep the engine's memory from being paged out", schema: switchValue() },
   stopWithStdin: {

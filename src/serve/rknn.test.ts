@@ -9,10 +9,11 @@ import { join } from "node:path";
 import { describeWith } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
-import { runJson } from "../cli/program_fixture.ts";
+import { run, runJson } from "../cli/program_fixture.ts";
 import { DEMO_POLICY, demoNetwork, readGoldenActions } from "../policy/policy_fixture.ts";
 import { doubleLibrary, doubleOf, doubleOptions } from "../runtime/rknn_double_fixture.ts";
 import { RawClient } from "../wire/client.ts";
+import { FramedClient } from "../wire/framed_client.ts";
 import { killServices, startService } from "./service_fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -48,6 +49,52 @@ describeWith("cc")("serve with a .rknn", () => {
     const worst = Math.max(...action.map((x, i) => Math.abs(x - (golden.actions[i] ?? NaN))));
     expect(worst).toBeLessThan(4e-3);
     expect((await service.stop()).status).toBe(0);
+  });
+
+  test("says what the library said where it cannot load the model", async () => {
+    const socket = join(directory, "none.sock");
+    const { status, stderr } = await run(["serve", ...flags(), "--socket", socket, "--quiet"], {
+      env: environment({ NO_DEVICE: 1 }),
+    });
+    expect({ status, stderr }).toEqual({
+      status: 6,
+      stderr:
+        "error: The NPU library's rknn_init gave -1 (FAIL) " +
+        '(it said "E RKNN: failed to open rknn device!"): it failed without a reason of its own; ' +
+        "RKNN_LOG_LEVEL=4 has it say more, lite3rl doctor checks driver, library and permissions\n",
+    });
+  });
+
+  test("says who named a library that is not there", async () => {
+    const words = ["serve", "--model", model, "--socket", join(directory, "none.sock"), "--quiet"];
+    const { stderr } = await run(words, { env: { LITE3RL_LIBRKNNRT: "nowhere/librknnrt.so" } });
+    const path = join(process.cwd(), "nowhere/librknnrt.so");
+    expect(stderr).toBe(
+      `error: Cannot load the NPU library "${path}": there is no such file, ` +
+        "need librknnrt.so there (LITE3RL_LIBRKNNRT)\n",
+    );
+  });
+
+  test("says that it loads, and what the library said of requests that failed", async () => {
+    const socket = join(directory, "words.sock");
+    // The load measures both ways in, by 32 runs each.
+    const service = await startService([...flags(), "--socket", socket, "--warmup", "0"], {
+      env: environment({ DELAY_US: 55_000, FAIL: "run:66:-1,run:67:-1" }),
+    });
+    using client = new FramedClient({ kind: "unix", path: socket }, 20_000);
+    const [observation, action] = [new Float32Array(45), new Float32Array(12)];
+    const outcomes: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      const refused = await refusalOf(() => client.infer(observation, action)).catch(() => null);
+      outcomes.push(refused === null ? "answered" : refused.code);
+    }
+    await service.stderr.until(/request failed/);
+    const { stderr } = await service.stop();
+    expect(outcomes).toEqual(["answered", "NATIVE", "NATIVE", "answered"]);
+    expect(stderr).toStartWith("loading the model … (for at most 60 s)\n");
+    expect(stderr).toMatch(
+      /^warning: a request failed: The NPU library's rknn_run gave -1 .*; the library's last line is "E RKNN: failed to submit!, op id: 1, op name: Conv:fail"$/m,
+    );
   });
 
   test("goes on after a failed run, a crash and a hang", async () => {

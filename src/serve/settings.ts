@@ -8,7 +8,7 @@ import type { ModelFiles } from "./model_files.ts";
 /** How an engine opens whatever files it is given. */
 export type EngineOptions = Omit<
   OpenCommand,
-  "type" | "generation" | "fallbackOnly" | keyof ModelFiles | "probe"
+  "type" | "generation" | "isRestart" | "fallbackOnly" | keyof ModelFiles | "probe"
 >;
 
 export interface SupervisorSettings {

@@ -6,7 +6,7 @@
 import { monotonicUs } from "../../ffi/clock.ts";
 import { WORD } from "../service/page.ts";
 
-/** How often the supervisor looks. */
+/** How often the supervisor looks where nothing runs; what runs is looked at when its time is over. */
 export const LOOK_MS = 50;
 /** A look that comes so late says nothing: this process itself, or the machine, was stopped. */
 const LATE_MS = 500;
@@ -14,8 +14,8 @@ const LATE_MS = 500;
 const BEAT_LIMIT_MS = 2_000;
 
 export interface Watchdog {
-  /** Looks at a page's words; true when its engine is to be ended. */
-  isHanging(word: (at: number) => number): boolean;
+  /** Looks at a page's words: ms until the next look, 0 when its engine is to be ended. */
+  look(word: (at: number) => number): number;
 }
 
 /** @param limitMs for one inference */
@@ -23,8 +23,10 @@ export function createWatchdog(limitMs: number, clockUs: () => number = monotoni
   let lookedUs = clockUs();
   let beat = -1;
   let beatUs = lookedUs;
+  // An inference that begins after a look is seen before its time is over.
+  const restMs = Math.max(1, Math.min(LOOK_MS, limitMs));
   return {
-    isHanging(word) {
+    look(word) {
       const nowUs = clockUs();
       const isLate = nowUs - lookedUs > LATE_MS * 1000;
       lookedUs = nowUs;
@@ -33,9 +35,11 @@ export function createWatchdog(limitMs: number, clockUs: () => number = monotoni
         beat = word(WORD.beat);
         beatUs = nowUs;
       }
-      if (isLate) return false;
-      if (busySinceUs > 0 && nowUs - busySinceUs > limitMs * 1000) return true;
-      return nowUs - beatUs > (limitMs + BEAT_LIMIT_MS) * 1000;
+      if (isLate) return restMs;
+      if (nowUs - beatUs > (limitMs + BEAT_LIMIT_MS) * 1000) return 0;
+      if (busySinceUs === 0) return restMs;
+      const leftMs = limitMs - (nowUs - busySinceUs) / 1000;
+      return leftMs < 0 ? 0 : Math.min(restMs, Math.ceil(leftMs) || 1);
     },
   };
 }

@@ -16,7 +16,7 @@ export const PAGE_TERMS = 8192;
 /** What an engine counts, since its start. */
 export const COUNTERS = [
   "connections",
-  /** Closed at once, over --max-clients. */
+  /** Turned away, over --max-clients. */
   "connectionsRefused",
   /** Closed at once, of a user or group that is not allowed. */
   "credentialsRefused",
@@ -29,6 +29,7 @@ export const COUNTERS = [
   "degraded",
   "badInput",
   "deadlineMissed",
+  /** Of those turned away: told so, since they speak the framed protocol. */
   "busy",
   "failed",
   /** Inferences whose action was not finite. */

@@ -61,7 +61,7 @@ class Client {
   }
 
   // Connects, and waits for the service's hello: ok, deadline_missed (there is somebody, who says
-  // nothing), disconnected or incompatible.
+  // nothing), disconnected, busy (no place for another client) or incompatible.
   Status connect(std::uint32_t timeout_us = 1'000'000) noexcept {
     const std::uint64_t end = monotonic_us() + timeout_us;
     for (;;) {
@@ -69,7 +69,8 @@ class Client {
       if (state_ == State::open) drop_late(end);
       const Status status = ready(end);
       const std::uint64_t now = monotonic_us();
-      if (status != Status::disconnected || !socket_.is_valid() || now >= end) return status;
+      const bool may_change = status == Status::disconnected || status == Status::busy;
+      if (!may_change || !socket_.is_valid() || now >= end) return status;
       if (state_ == State::closed) {
         const std::uint64_t left = std::min(end, std::max(retry_at_, now + 1'000)) - now;
         const timespec time{time_t(left / 1'000'000), long(left % 1'000'000) * 1'000};
@@ -170,7 +171,8 @@ class Client {
     const unsigned char* at = rx_.data() + kHeader;
     if (!has_action(static_cast<Status>(frame_.status))) {
       explain();
-      return refuse(Status::incompatible);
+      const bool is_full = frame_.status == static_cast<std::uint16_t>(Status::busy);
+      return refuse(is_full ? Status::busy : Status::incompatible);
     }
     const bool is_hello = frame_.kind == (kAnswer | kHello);
     if (!is_hello || frame_.payload_bytes < kHelloFixed || frame_.payload_bytes > kHelloMax) {

@@ -69,8 +69,7 @@ class Client:
 
     def connect(self, timeout_ms=1000.0):
         """Connects, and waits for the service's hello: OK, DEADLINE_MISSED (there is somebody,
-        who says nothing), DISCONNECTED or INCOMPATIBLE.
-        """
+        who says nothing), DISCONNECTED, BUSY (no place for another client) or INCOMPATIBLE."""
         end = time.monotonic() + timeout_ms / 1000
         while True:
             self.reason = ""
@@ -78,7 +77,7 @@ class Client:
                 self._drop_late(end)
             status = self._ready(end)
             now = time.monotonic()
-            if status != Status.DISCONNECTED or now >= end:
+            if status not in (Status.DISCONNECTED, Status.BUSY) or now >= end:
                 return status
             if self._state == "closed":
                 time.sleep(min(end, max(self._retry_at, now + 0.001)) - now)
@@ -181,7 +180,8 @@ class Client:
     def _meet(self, frame):
         header, payload = frame
         if header.kind != ANSWER | HELLO or header.status >= 16:
-            return self._refuse(Status.INCOMPATIBLE, text_of(payload))
+            is_full = header.status == Status.BUSY
+            return self._refuse(Status.BUSY if is_full else Status.INCOMPATIBLE, text_of(payload))
         try:
             sizes = struct.unpack_from("<IIII", payload)
             about = json.loads(payload[HELLO_FIXED:].decode())

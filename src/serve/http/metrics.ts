@@ -16,7 +16,7 @@ const BUCKETS_JOINED = 4;
 /** Name without `lite3rl_` and `_total`, and what it counts. */
 export const COUNTER_HELP: Readonly<Record<CounterName, readonly [name: string, help: string]>> = {
   connections: ["connections", "Connections taken"],
-  connectionsRefused: ["connections_refused", "Connections closed at once, over --max-clients"],
+  connectionsRefused: ["connections_refused", "Connections turned away, over --max-clients"],
   credentialsRefused: ["credentials_refused", "Connections of users that are not allowed"],
   requests: ["requests", "Requests read"],
   answered: ["answers", "Requests answered with an action"],
@@ -24,7 +24,7 @@ export const COUNTER_HELP: Readonly<Record<CounterName, readonly [name: string, 
   degraded: ["answers_degraded", "Answers limited by a guard, or to an unusual observation"],
   badInput: ["bad_input", "Requests with a value that is not finite, or malformed"],
   deadlineMissed: ["deadline_missed", "Requests whose deadline had passed"],
-  busy: ["busy", "Requests refused because the service was busy"],
+  busy: ["busy", "Requests answered busy, of clients over --max-clients"],
   failed: ["failed", "Requests whose inference failed"],
   nonFinite: ["non_finite_actions", "Inferences whose action was not finite"],
   limited: ["limited_actions", "Actions that --action-limit cut"],
@@ -43,7 +43,7 @@ export function renderMetrics(view: ServiceView): Promise<string> {
   const snapshot = view.snapshot();
   const registry = new Registry();
   for (const [counter, [name, help]] of Object.entries(COUNTER_HELP)) {
-    addCounter(registry, name, help, snapshot.totals[counter as CounterName]);
+    addCounter(registry, name, help, snapshot.totals.counters[counter as CounterName]);
   }
   addProcess(registry, view, snapshot);
   addModel(registry, snapshot);
@@ -63,6 +63,7 @@ function addProcess(registry: Registry, view: ServiceView, snapshot: ServiceSnap
     ["crash", deaths.crash],
     ["hang", deaths.hang],
     ["non_finite", deaths.nonFinite],
+    ["failed", deaths.failed],
   ]);
   const memory = new Gauge({
     name: "lite3rl_resident_memory_bytes",
@@ -92,12 +93,14 @@ function addModel(registry: Registry, { model }: ServiceSnapshot): void {
   }).set(labels, 1);
 }
 
-function addDurations(registry: Registry, { engine }: ServiceSnapshot): void {
-  if (engine === undefined) return;
-  const { service, inference, set, run, get } = engine;
-  addHistogram(registry, "service_seconds", "From a request read to its answer written", [
-    [{}, service],
-  ]);
+function addDurations(registry: Registry, { totals }: ServiceSnapshot): void {
+  const { service, inference, set, run, get } = totals;
+  addHistogram(
+    registry,
+    "service_seconds",
+    "From the last byte of a request read to its answer written",
+    [[{}, service]],
+  );
   addHistogram(registry, "inference_seconds", "Inference alone", [[{}, inference]]);
   if (set === undefined || run === undefined || get === undefined) return;
   addHistogram(registry, "npu_seconds", "Steps of an inference in the NPU's library", [
@@ -108,15 +111,16 @@ function addDurations(registry: Registry, { engine }: ServiceSnapshot): void {
 }
 
 /** One series a term, so that an alert can say which sensor is off. */
-function addDrift(registry: Registry, { engine, observationNames }: ServiceSnapshot): void {
-  if (engine === undefined || !engine.outside.some((count) => count > 0)) return;
-  const names = termNames(observationNames, engine.outside.length, "observation");
+function addDrift(registry: Registry, { totals, observationNames }: ServiceSnapshot): void {
+  const { outside } = totals;
+  if (!outside.some((count) => count > 0)) return;
+  const names = termNames(observationNames, outside.length, "observation");
   addLabelled(
     registry,
     "observation_outside",
     "Values outside the calibration range, by observation term",
     "term",
-    names.map((name, i) => [name, engine.outside[i] ?? 0]),
+    names.map((name, i) => [name, outside[i] ?? 0]),
   );
 }
 
