@@ -19,6 +19,7 @@ import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { Bisection } from "../report/parity_document.ts";
 import { bisect } from "./bisect.ts";
 import { runClosedLoop } from "./closed_loop.ts";
+import { openingOrder } from "./opening_order.ts";
 import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
 import {
   isCalibrated,
@@ -81,7 +82,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   checkUsed(options, [a, b]);
   const saved = await Promise.all([a, b].filter(isSaved).map(readSavedSide));
   const sideOptions = describeSides(options, [a, b], saved[0]?.space);
-  const [first, second] = isEndpoint(a) ? [b, a] : [a, b];
+  const [first, second] = openingOrder(a, b, options.timeoutMs);
   using one = await openSide(first, second, sideOptions);
   using two = await openSide(second, first, sideOptions, one);
   checkSameSizes(one, two);
