@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
-import { exportDemoPolicy, OBS_STATS } from "../cli/program_fixture.ts";
+import { exportDemoPolicy, OBS_STATS, type StartOptions } from "../cli/program_fixture.ts";
 import {
   Client,
   computeExchange,
@@ -29,10 +29,10 @@ beforeAll(async () => {
 });
 afterAll(killServices);
 
-async function start(...more: string[]) {
+async function start(more: readonly string[] = [], options: StartOptions = {}) {
   const unix = join(directory, `s${sockets++}`);
   const flags = ["--model", model, "--obs-stats", OBS_STATS, "--socket", unix];
-  const service = await startService([...flags, ...more]);
+  const service = await startService([...flags, ...more], options);
   const { pid } = service.program;
   const client = await Client.connect({ unix });
   const ask = async (from: Client = client): Promise<void> => {
@@ -50,6 +50,27 @@ function limit(pid: number, most = readdirSync(`/proc/${pid}/fd`).length): void 
 }
 
 describe("serve without descriptors", () => {
+  test("takes fewer clients, says so, and moves all of them at a reload", async () => {
+    const through = ["prlimit", "--nofile=64:64"];
+    const { service, pid, unix, ask } = await start(["--spare"], { through });
+    await service.stderr.until(
+      /warning: serves 16 clients at a time and not 1024: more open files than 64 are not allowed/,
+    );
+    const clients: Client[] = [];
+    while (clients.length < 15) {
+      const client = await Client.connect({ unix });
+      await ask(client);
+      clients.push(client);
+    }
+    const turnedAway = await Promise.all(clients.map(() => Client.connect({ unix })));
+    process.kill(pid, "SIGUSR1");
+    await service.stderr.until(/generation 2 of .* serves, 16 connections moved/);
+    for (const client of clients) await ask(client);
+    await ask();
+    for (const client of turnedAway) expect(await client.takeRest()).toEqual([]);
+    expect((await service.stop()).status).toBe(0);
+  });
+
   test("refuses a reload, and goes on", async () => {
     const { service, pid, ask } = await start();
     limit(pid);
@@ -64,7 +85,7 @@ describe("serve without descriptors", () => {
   });
 
   test("goes on without a spare engine", async () => {
-    const { service, pid, ask } = await start("--spare");
+    const { service, pid, ask } = await start(["--spare"]);
     const [, spare] = await untilEngines(pid, 2);
     limit(pid, 12);
     process.kill(spare!, "SIGKILL");
@@ -101,7 +122,7 @@ describe("serve without descriptors", () => {
 
 describe("serve with an engine that stands still", () => {
   test("before it is needed notices, and opens another", async () => {
-    const { service, pid, ask } = await start("--spare", "--infer-timeout", "100ms");
+    const { service, pid, ask } = await start(["--spare", "--infer-timeout", "100ms"]);
     const [, spare] = await untilEngines(pid, 2);
     // Not while it opens its model, for which it has more time.
     await Bun.sleep(1000);
