@@ -6,7 +6,7 @@
 
 import { monotonicUs } from "../../ffi/clock.ts";
 import { EPOLL, Epoll } from "../../ffi/epoll.ts";
-import { MessageSocket } from "../../ffi/message_socket.ts";
+import { MessageSocket, noDescriptors } from "../../ffi/message_socket.ts";
 import { assert, present } from "../base/assert.ts";
 import { Lite3Error } from "../base/errors.ts";
 import {
@@ -166,7 +166,10 @@ class Engine implements Disposable {
         this.#isStopping = true;
         return;
       }
-      const waiting = this.#obey(decodeCommand(message.bytes), [...message.fds]);
+      const command = decodeCommand(message.bytes);
+      // Who may open no more files goes on with those that it has.
+      if (message.isCut && command.type !== "hand-over") throw noDescriptors();
+      const waiting = this.#obey(command, [...message.fds]);
       if (waiting !== undefined) return waiting.then(() => this.#readCommands());
     }
   }
@@ -185,7 +188,7 @@ class Engine implements Disposable {
         this.#takeover = new Takeover(new MessageSocket(present(fds[0])));
         return this.#epoll.add(this.#takeover.fd, EPOLL.IN);
       case "hand-over":
-        return this.#handOver(present(fds[0]));
+        return this.#handOver(fds[0]);
       case "stop":
         this.#isStopping = true;
         this.#drainMs = command.drainMs;
@@ -282,8 +285,12 @@ class Engine implements Disposable {
   }
 
   /** Gives every connection to the next engine; keeps those that it does not take. */
-  #handOver(fd: number): void {
+  #handOver(fd: number | undefined): void {
     const { clients, recorder } = present(this.#serving, "an open model");
+    if (fd === undefined) {
+      this.#events.say({ event: "handed", connections: 0, left: clients.open });
+      return;
+    }
     // The next engine goes on with the file.
     recorder?.close();
     using to = new MessageSocket(fd);
@@ -298,7 +305,7 @@ class Engine implements Disposable {
     }
     if (isTaken) clients.stopListening();
     else clients.startAccepting();
-    this.#events.say({ event: "handed", connections: handed });
+    this.#events.say({ event: "handed", connections: handed, left: clients.open });
   }
 
   /** Stops accepting and reading; sends queued answers for a while, then closes. */

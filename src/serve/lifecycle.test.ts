@@ -103,7 +103,7 @@ describe("serve: an engine that dies", () => {
     const service = await startService(flags("--socket", unix, "--infer-timeout", "100ms"));
     const [engine] = enginePids(service.program.pid);
     process.kill(engine!, "SIGSTOP");
-    await service.stderr.until(/did not return from an inference in time\n/);
+    await service.stderr.until(/stood still\n/);
     const load = startLoad(unix, exchange);
     await load.answers(10);
     expect(load.stop()).toMatchObject({ wrong: 0, closed: 0 });

@@ -104,7 +104,8 @@ export const REQUEST_FAILED = "request-failed";
 export type EngineEvent =
   | ReadyEvent
   | { readonly event: "listening" }
-  | { readonly event: "handed"; readonly connections: number }
+  /** How many went to the next engine, and how many it could not give away and keeps. */
+  | { readonly event: "handed"; readonly connections: number; readonly left: number }
   /** The last words: the process ends with that code's status. */
   | {
       readonly event: "failed";
