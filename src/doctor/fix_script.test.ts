@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { diagnosisOf } from "./diagnosis_fixture.ts";
 import type { Diagnosis } from "./doctor.ts";
 import { renderFixScript } from "./fix_script.ts";
+import { OWN_LIBRARY } from "./library_script.ts";
 import { golden, MACHINES } from "./machine_fixture.ts";
 import { fails, type Row, type Step } from "./row.ts";
 
@@ -28,6 +29,18 @@ test("renderFixScript() has the steps that each machine calls for", async () => 
     powersave: ["Clocks"],
     x86_ci: ["Driver", "Library"],
   });
+});
+
+test("renderFixScript() downloads nothing where a newer library is needed", async () => {
+  const script = renderFixScript(
+    await diagnosisOf("healthy", { model: { toolkit: "2.5.0", platform: "rk3588" } }),
+  );
+  const comment = /^# Not in this script: model and library: (.*)$/m.exec(script)?.[1];
+  expect([stepsOf(script), script.includes("curl"), comment?.endsWith(OWN_LIBRARY)]).toEqual([
+    ["Library"],
+    false,
+    true,
+  ]);
 });
 
 const brokenRow = (step?: Step): Row =>

@@ -53,12 +53,13 @@ const SPEED = `
 # Clocks: the top speed until the next start, also where something holds it below.
 for policy in /sys/devices/system/cpu/cpufreq/policy*; do
   if [ -w "$policy/scaling_max_freq" ]; then
-    cat "$policy/cpuinfo_max_freq" > "$policy/scaling_max_freq"
+    cat "$policy/cpuinfo_max_freq" > "$policy/scaling_max_freq" || echo "clocks: $policy is held"
   fi
 done
 for device in /sys/class/devfreq/fdab0000.npu /sys/class/devfreq/dmc; do
   if [ -w "$device/max_freq" ] && [ -r "$device/available_frequencies" ]; then
-    tr ' ' '\\n' < "$device/available_frequencies" | sort -n | tail -n 1 > "$device/max_freq"
+    tr ' ' '\\n' < "$device/available_frequencies" | sort -n | tail -n 1 > "$device/max_freq" ||
+      echo "clocks: $device is held"
   fi
 done
 for governor in /sys/devices/system/cpu/cpufreq/policy*/scaling_governor \\

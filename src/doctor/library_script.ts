@@ -120,11 +120,12 @@ fi
 /** @param canDownload whether the vendor's library, as it is published, is what is needed */
 export function renderLibraryStep(canDownload: boolean): string {
   const otherwise = canDownload
-    ? `the vendor's\n# ${version} is downloaded and checked, unless one at least as new is there.`
-    : "nothing\n# is changed: what is needed is newer than what the vendor has published.";
+    ? `Otherwise the vendor's ${version} is downloaded and checked, unless one as new is there.`
+    : "Otherwise nothing is changed: what is needed is newer than what the vendor has published.";
   return `
 # Library: LIBRKNNRT=/path/to/librknnrt.so takes a file of yours, such as the one that came with
-# the toolkit that converted the model: ${OWN_LIBRARY}. Otherwise ${otherwise}
+# the toolkit that converted the model: ${OWN_LIBRARY}
+# ${otherwise}
 target=/usr/lib/librknnrt.so
 ${LOOK.trim()}
 # The one that is used is the first of these; one that is broken does not count.

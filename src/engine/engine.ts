@@ -146,6 +146,7 @@ class Engine implements Disposable {
             : this.#serving?.clients.handle(fd, this.#epoll.eventsAt(index));
       if (waiting !== undefined) return waiting;
     }
+    this.#serving?.clients.admit(EVENTS, this.#count < EVENTS);
   }
 
   /** What there is time for when nobody asks. */

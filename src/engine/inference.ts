@@ -4,6 +4,7 @@
  */
 
 import { monotonicUs } from "../../ffi/clock.ts";
+import { NativeError } from "../../ffi/rknn_library.ts";
 import { Lite3Error } from "../base/errors.ts";
 import type { PolicyState } from "../runtime/backend.ts";
 import { NotFiniteError } from "../runtime/not_finite.ts";
@@ -52,10 +53,13 @@ export class Inference {
   /** Views of each row. */
   readonly #observationRows: readonly Float32Array[];
   readonly #actionRows: readonly Float32Array[];
+  /** What every policy answers, and where its answer goes. */
+  readonly #usual: Float32Array;
+  readonly #unused: Float32Array;
   #episode!: Episode;
   #rows = 0;
   #startedUs = 0;
-  /** Inferences in a row that failed; of those, the last ones whose action was not finite. */
+  /** Inferences in a row that failed by the engine's fault; of those, the last ones whose action was not finite. */
   #failures = 0;
   #nonFinite = 0;
   #shownUs = 0;
@@ -84,6 +88,8 @@ export class Inference {
     this.actions = new Float32Array(ROWS_MAX * actionSize);
     this.#observationRows = rowsOf(this.observations, observationSize);
     this.#actionRows = rowsOf(this.actions, actionSize);
+    this.#usual = usualObservation(policy);
+    this.#unused = new Float32Array(actionSize);
   }
 
   createEpisode(): Episode {
@@ -104,7 +110,7 @@ export class Inference {
     this.#startedUs = this.nowUs;
     if ((rows > 1 || isReset) && !this.#checkRows()) return;
     if (isReset) reset(episode);
-    this.#page.words[WORD.busySinceUs] = this.nowUs;
+    this.#isBusySince(this.nowUs);
     return this.#runFrom(0);
   }
 
@@ -123,27 +129,30 @@ export class Inference {
 
   /** Policies look at a row themselves; where more is at stake, it is looked at before any runs. */
   #checkRows(): boolean {
-    const size = this.#policy.observationSize;
-    for (let i = 0; i < this.#rows * size; i++) {
-      const value = this.observations[i] as number;
-      if (Number.isFinite(value)) continue;
+    try {
+      for (let row = 0; row < this.#rows; row++) {
+        this.#policy.check(this.#observationRows[row] as Float32Array);
+      }
+      return true;
+    } catch (error) {
       this.status = STATUS.badInput;
-      this.reason = `Cannot act: observation[${i % size}] is ${value}, need finite numbers`;
+      this.reason = (error as Error).message;
       return false;
     }
-    return true;
   }
 
   #runFrom(first: number): void | Promise<void> {
     for (let row = first; row < this.#rows; row++) {
       const observation = this.#observationRows[row] as Float32Array;
       const action = this.#actionRows[row] as Float32Array;
+      // The supervisor's limit is for each.
+      if (row > 0) this.#isBusySince(monotonicUs());
       try {
         const running = this.#policy.act(observation, action, this.#episode.state);
         if (running !== undefined) return this.#await(running, row);
         this.#count();
       } catch (error) {
-        if (!this.#recover(error, row)) break;
+        return this.#afterFailure(error, row);
       }
     }
     this.#finish();
@@ -154,9 +163,13 @@ export class Inference {
       await running;
       this.#count();
     } catch (error) {
-      if (!this.#recover(error, row)) return this.#finish();
+      return this.#afterFailure(error, row);
     }
     return this.#runFrom(row + 1);
+  }
+
+  #isBusySince(us: number): void {
+    this.#page.words[WORD.busySinceUs] = us;
   }
 
   #count(): void {
@@ -170,14 +183,51 @@ export class Inference {
     recordUs(get, timesUs[2] as number);
   }
 
-  /** Answers the row by the fallback, if that can be; otherwise the request has failed. */
-  #recover(error: unknown, row: number): boolean {
-    const isInput = error instanceof Lite3Error && error.code === "MALFORMED";
-    this.status = isInput ? STATUS.badInput : STATUS.failed;
+  async #afterFailure(error: unknown, row: number): Promise<void> {
+    this.status = STATUS.failed;
     this.reason = error instanceof Error ? error.message : String(error);
-    if (isInput) return false;
+    if (error instanceof Lite3Error && error.code === "MALFORMED") {
+      this.status = STATUS.badInput;
+      return this.#finish();
+    }
+    const isNonFinite = error instanceof NotFiniteError;
+    if (isNonFinite) (this.#page.counters[COUNTER.nonFinite] as number)++;
+    if (await this.#isInputsFault(error, row)) {
+      this.reason += "; the model answers others, these numbers are beyond it";
+    } else {
+      this.#countFailure(isNonFinite);
+    }
     this.#onFailure(this.reason);
-    this.#countFailure(error instanceof NotFiniteError);
+    return this.#fallBack(row) ? this.#runFrom(row + 1) : this.#finish();
+  }
+
+  /**
+   * Finite numbers can be too large for a model, and one client's must not cost the others their
+   * engine: it is well if it fails again for these and answers the usual ones.
+   */
+  async #isInputsFault(error: unknown, row: number): Promise<boolean> {
+    // What the NPU's library refuses to do it refuses whatever the numbers are.
+    if (error instanceof NativeError) return false;
+    const isRecurrent = this.#episode.state.tensors.length > 0;
+    // The state that it failed with is spoilt.
+    if (!isRecurrent && (await this.#answers(this.#observationRows[row] as Float32Array))) {
+      return false;
+    }
+    return this.#answers(this.#usual);
+  }
+
+  async #answers(observation: Float32Array): Promise<boolean> {
+    this.#isBusySince(monotonicUs());
+    try {
+      await this.#policy.act(observation, this.#unused, this.#policy.backend.createState());
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Answers the row by the fallback, if that can be. */
+  #fallBack(row: number): boolean {
     const action = this.#actionRows[row] as Float32Array;
     if (this.#fallback === undefined || this.#fallbackState === undefined) return false;
     try {
@@ -193,7 +243,6 @@ export class Inference {
   }
 
   #countFailure(isNonFinite: boolean): void {
-    if (isNonFinite) (this.#page.counters[COUNTER.nonFinite] as number)++;
     this.#failures++;
     this.#nonFinite = isNonFinite ? this.#nonFinite + 1 : 0;
     if (this.#failures < this.#guards.failuresMax) return;
@@ -205,7 +254,7 @@ export class Inference {
     const endedUs = monotonicUs();
     this.inferenceUs = endedUs - this.#startedUs;
     this.nowUs = endedUs;
-    page.words[WORD.busySinceUs] = 0;
+    this.#isBusySince(0);
     if (!hasAction(this.status)) return;
     recordUs(page.histograms.inference, this.inferenceUs);
     this.#guard();
@@ -234,6 +283,13 @@ export class Inference {
 
 const rowsOf = (all: Float32Array, size: number): Float32Array[] =>
   Array.from({ length: ROWS_MAX }, (_, row) => all.subarray(row * size, (row + 1) * size));
+
+/** The mean of what the policy saw in training, or zeroes. */
+export function usualObservation({ observationSize, normalizer }: Policy): Float32Array {
+  const observation = new Float32Array(observationSize);
+  if (normalizer !== undefined) observation.set(normalizer.mean);
+  return observation;
+}
 
 function reset({ state, last }: Episode): void {
   for (const tensor of state.tensors) tensor.fill(0);

@@ -49,11 +49,23 @@ export const isRknnPath = (path: string): boolean => extname(path).toLowerCase()
 export const hasNpuLibrary = ({ librknnrt }: NpuOptions): boolean =>
   findRknnLibrary(librknnrt) !== undefined;
 
+/**
+ * The library that was named for a model, as another process needs it, which has no variables.
+ * Throws for one that is named and not there.
+ */
+export function libraryFor(model: string, librknnrt: string | undefined): string | undefined {
+  if (isRknnPath(model)) return librknnrt === undefined ? undefined : findRknnLibrary(librknnrt);
+  return isOfVariable(librknnrt) ? undefined : librknnrt;
+}
+
+/** Not meant for this model alone. */
+const isOfVariable = (librknnrt: string | undefined): boolean =>
+  librknnrt === (process.env[LIBRARY_VARIABLE] || undefined);
+
 /** Says which flags mean nothing, since `path` does not run on the NPU. */
 export function warnOfNpuFlags(path: string, { librknnrt, core, io }: NpuOptions): void {
   const given = [
-    // The variable may be there for other models.
-    librknnrt === undefined || librknnrt === process.env[LIBRARY_VARIABLE] ? [] : "--librknnrt",
+    librknnrt === undefined || isOfVariable(librknnrt) ? [] : "--librknnrt",
     core === undefined || core === "auto" ? [] : `--core ${core}`,
     io === undefined || io === "auto" ? [] : `--io ${io}`,
   ].flat();

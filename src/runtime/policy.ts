@@ -17,6 +17,8 @@ export interface Policy extends Disposable {
   readonly normalizerUse: NormalizerUse;
   readonly observationSize: number;
   readonly actionSize: number;
+  /** Throws MALFORMED for an observation that is not finite, as it is or normalised. */
+  check(observation: Float32Array): void;
   /**
    * One observation (shape [observationSize], left as it is) to one action ([actionSize]).
    * Throws MALFORMED for an observation, and NATIVE for an action, that is not finite. Where the
@@ -32,18 +34,22 @@ export function createPolicy(
 ): Policy {
   const { observationSize, actionSize } = backend;
   const normalised = new Float32Array(observationSize);
+  const check = (observation: Float32Array): void => {
+    assert(observation.length === observationSize, "observation length");
+    checkObservation("observation", observation);
+    normalised.set(observation);
+    normalizer?.apply(normalised);
+    checkObservation("normalised observation", normalised);
+  };
   return {
     backend,
     normalizer,
     normalizerUse,
     observationSize,
     actionSize,
+    check,
     act(observation, action, state) {
-      assert(observation.length === observationSize, "observation length");
-      checkObservation("observation", observation);
-      normalised.set(observation);
-      normalizer?.apply(normalised);
-      checkObservation("normalised observation", normalised);
+      check(observation);
       const running = backend.infer(normalised, action, state, 1);
       if (running !== undefined) return running.then(() => checkAction(action));
       checkAction(action);

@@ -8,7 +8,7 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import type { FlagValues } from "../cli/command.ts";
 import { readObservations } from "../dataset/observations.ts";
 import { readModel } from "../runtime/open.ts";
-import { isRknnPath } from "../runtime/open_rknn.ts";
+import { isRknnPath, libraryFor } from "../runtime/open_rknn.ts";
 import { parseIds } from "./accounts.ts";
 import type { SERVE_FLAGS } from "./flags.ts";
 import type { ModelFiles } from "./model_files.ts";
@@ -22,11 +22,11 @@ const FAILURES_MAX = 10;
 const RANGE_TERMS_MAX = 1_500;
 
 export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
-  const { backend, librknnrt, core, io, warmup, actionLimit, maxClients } = flags;
+  const { backend, core, io, warmup, actionLimit, maxClients } = flags;
   const { allowUid, allowGid, record, recordRows, calibration, cpu, fifo, mlock, busyPoll } = flags;
   return {
     backend,
-    librknnrt,
+    librknnrt: libraryFor(flags.model, flags.librknnrt),
     core,
     io,
     warmup,

@@ -8,8 +8,10 @@ import { join } from "node:path";
 import { describeWith } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
+import { frame, FramedPeer } from "../engine/peer_fixture.ts";
 import { DEMO_POLICY, demoNetwork } from "../policy/policy_fixture.ts";
 import { doubleLibrary, doubleOf, doubleOptions } from "../runtime/rknn_double_fixture.ts";
+import { STATUS } from "../wire/protocol.ts";
 import { askAll, note, startLoad } from "./load_fixture.ts";
 import {
   computeExchange,
@@ -173,6 +175,19 @@ describeWith("cc")("serve: an NPU that breaks", () => {
       expect((await service.stop()).status).toBe(0);
     });
   }
+
+  test("may take its time for each row of a batch, however long they take together", async () => {
+    const unix = socketPath();
+    const env = environment({ DELAY_US: 20_000 });
+    const service = await startService(npuFlags("--socket", unix, "--warmup", "0"), { env });
+    const peer = await FramedPeer.connect({ unix });
+    const rows = exchange.requests.slice(0, 32).map((bytes) => [...new Float32Array(bytes.buffer)]);
+    peer.client.send(frame({ id: 5 }, Float32Array.from(rows.flat())));
+    const answer = await peer.answer();
+    expect(answer?.header).toMatchObject({ id: 5, status: STATUS.ok, rows: 32 });
+    expect(answer?.header.inferenceUs).toBeGreaterThan(600_000);
+    expect((await service.stop()).stderr).toContain("stopped: 1 answers");
+  });
 
   test("is given up after ten engines without an answer", async () => {
     const unix = socketPath();

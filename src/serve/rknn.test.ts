@@ -60,9 +60,19 @@ describeWith("cc")("serve with a .rknn", () => {
       status: 6,
       stderr:
         "error: The NPU library's rknn_init gave -1 (FAIL) " +
-        '(it said "E RKNN: failed to open rknn device!"): it failed without a reason of its own; RKNN_LOG_LEVEL=4 has it say more, ' +
-        "lite3rl doctor checks driver, library and permissions\n",
+        '(it said "E RKNN: failed to open rknn device!"): it failed without a reason of its own; ' +
+        "RKNN_LOG_LEVEL=4 has it say more, lite3rl doctor checks driver, library and permissions\n",
     });
+  });
+
+  test("says who named a library that is not there", async () => {
+    const words = ["serve", "--model", model, "--socket", join(directory, "none.sock"), "--quiet"];
+    const { stderr } = await run(words, { env: { LITE3RL_LIBRKNNRT: "nowhere/librknnrt.so" } });
+    const path = join(process.cwd(), "nowhere/librknnrt.so");
+    expect(stderr).toBe(
+      `error: Cannot load the NPU library "${path}": there is no such file, ` +
+        "need librknnrt.so there (LITE3RL_LIBRKNNRT)\n",
+    );
   });
 
   test("says that it loads, and what the library said of requests that failed", async () => {

@@ -15,6 +15,7 @@ import type { Stop } from "../base/stop.ts";
 import { loadingText, SLOW_LOAD_MS } from "../runtime/isolated.ts";
 import type { OpenCommand, ReadyEvent } from "../service/control.ts";
 import { keepFiles, type KeptFiles, tryToKeep } from "../service/kept_files.ts";
+import type { EngineTotals } from "../service/totals.ts";
 import { Bell } from "./bell.ts";
 import {
   finalError,
@@ -26,7 +27,7 @@ import {
 } from "./engine_end.ts";
 import { EngineProcess, openLimitMs } from "./engine_process.ts";
 import { createFallbackPolicy, type FallbackPolicy } from "./fallback_policy.ts";
-import { type Counters, History } from "./history.ts";
+import { History } from "./history.ts";
 import type { Listener } from "./listener.ts";
 import { createWatch, pathsOf } from "./model_files.ts";
 import { createRecentObservations } from "./recent_observations.ts";
@@ -90,10 +91,10 @@ export class Supervisor implements Disposable {
     return this.#current;
   }
 
-  totals(): Counters {
-    return this.history.totals(
-      [...this.#engines.keys()].map((engine) => engine.snapshot().counters),
-    );
+  /** Of engines that could answer: what one counts while it warms up is nobody's. */
+  totals(): EngineTotals {
+    const living = [...this.#engines.keys()].filter(({ ready }) => ready !== undefined);
+    return this.history.totals(living.map((engine) => engine.snapshot()));
   }
 
   /** Opens the model for the first time; undefined when the wish to stop comes before. */
@@ -249,7 +250,7 @@ export class Supervisor implements Disposable {
   }
 
   #forget(engine: EngineProcess): void {
-    this.history.keep(engine.snapshot().counters);
+    if (engine.ready !== undefined) this.history.keep(engine.snapshot());
     this.#engines.delete(engine);
     engine[Symbol.dispose]();
   }

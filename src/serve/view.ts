@@ -3,7 +3,8 @@
  */
 
 import type { FailureCause } from "../service/control.ts";
-import type { CounterName, EngineSnapshot } from "../service/page.ts";
+import type { EngineSnapshot } from "../service/page.ts";
+import type { EngineTotals } from "../service/totals.ts";
 
 /** The service as others see it; knows nothing of processes. */
 export interface ServiceView {
@@ -22,7 +23,7 @@ export interface ServiceSnapshot {
   /** Of the living engine. */
   readonly engine: EngineSnapshot | undefined;
   /** Over all engines that lived: they never fall. */
-  readonly totals: Readonly<Record<CounterName, number>>;
+  readonly totals: EngineTotals;
   readonly deaths: Readonly<Record<DeathKind, number>>;
   /** Engines that took a dead one's place. */
   readonly restarts: number;

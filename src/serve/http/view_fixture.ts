@@ -69,7 +69,7 @@ export function filledView(): FilledView {
     },
     snapshot() {
       const engine = readPage(page);
-      return { ...SNAPSHOT, engine, totals: engine.counters, ...changed };
+      return { ...SNAPSHOT, engine, totals: engine, ...changed };
     },
     [Symbol.dispose]: () => page[Symbol.dispose](),
   };
