@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { version } from "../../package.json" with { type: "json" };
 import { turnEventLoop } from "../base/event_loop.ts";
 import { Lite3Error } from "../base/errors.ts";
+import { openFile } from "../base/files.ts";
 import { notice } from "../base/log.ts";
 import type { Stop } from "../base/stop.ts";
 import { progress } from "../cli/output.ts";
@@ -68,12 +69,14 @@ const READINGS_MIN = 40;
 export async function accept(options: AcceptOptions): Promise<Accepted> {
   const startedAt = new Date().toISOString();
   const { model, limits, allowMissing, stop } = options;
-  const source = openPower(options);
-  using subject = await openSubject(options);
+  const elsewhere = otherMachine(options.service);
+  const source = openPower(options, elsewhere);
+  openFile(model)[Symbol.dispose]();
   using board = await watchBoard({ ...options, librknnrt: options.npu.librknnrt });
   const readings = Math.max(POWER_HZ, READINGS_MIN / options.durationS);
   using power = "read" in source ? recordPower(source, 1 / readings) : undefined;
   if (power !== undefined) await idle(Math.min(IDLE_S, options.durationS / 10), stop);
+  using subject = await openSubject(options);
   const { measured, serviceLog } = await measure(options, subject, power).catch(
     async (error: unknown) => {
       await turnEventLoop();
@@ -83,8 +86,9 @@ export async function accept(options: AcceptOptions): Promise<Accepted> {
   );
   const found: Measured = {
     ...measured,
+    ...(elsewhere !== undefined && { preprocessing: { state: "missing", why: elsewhere } }),
     power: power?.finish() ?? { state: "missing", why: missingOf(source) },
-    board: await board.finish(),
+    board: elsewhere === undefined ? await board.finish() : { state: "missing", why: elsewhere },
   };
   checkGoesOn(stop);
   const document = {
@@ -103,6 +107,13 @@ export async function accept(options: AcceptOptions): Promise<Accepted> {
   return { document, serviceLog };
 }
 
+/** Why this machine's sensors, clocks and CPU are not those of the service that is given. */
+function otherMachine(service: string | undefined): string | undefined {
+  const address = service === undefined ? undefined : parseEndpoint(service);
+  if (address?.kind !== "tcp" || address.host.startsWith("127.")) return undefined;
+  return `the service at ${service} is on another machine, run lite3rl accept there`;
+}
+
 const missingOf = (source: object): string => ("missing" in source ? String(source.missing) : "");
 
 export function checkGoesOn(stop: { readonly requested: boolean }): void {
@@ -113,6 +124,7 @@ async function idle(seconds: number, stop: Stop): Promise<void> {
   notice(`accept: power before anything runs, ${seconds.toFixed(0)} s`);
   const end = performance.now() + seconds * 1000;
   while (performance.now() < end && !stop.requested) await Bun.sleep(20);
+  checkGoesOn(stop);
 }
 
 type Stages = Pick<Measured, "latency" | "preprocessing" | "parity" | "gait" | "service">;

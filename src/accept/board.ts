@@ -4,7 +4,7 @@
  */
 
 import { realpathSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { diagnose, SOCKET } from "../doctor/doctor.ts";
 import { namesLike, textOf } from "../doctor/machine.ts";
 import type { Row } from "../doctor/row.ts";
@@ -56,7 +56,9 @@ export async function watchBoard(options: BoardOptions): Promise<Board> {
 function look({ root, model, librknnrt }: BoardOptions) {
   const machine = openTree(root);
   const ownModel = isRknnPath(model) ? model : undefined;
-  const questions = { user: undefined, model: ownModel, library: librknnrt, socket: SOCKET };
+  // A library that is named is on this machine, not in another's tree.
+  const library = machine.isLive && librknnrt !== undefined ? resolve(librknnrt) : undefined;
+  const questions = { user: undefined, model: ownModel, library, socket: SOCKET };
   return diagnose(machine, questions);
 }
 

@@ -57,6 +57,15 @@ describe("openPower()", () => {
     });
   });
 
+  test("takes no sensor of this machine for another's", async () => {
+    const root = tree("here", INA226);
+    const why = "the service is on another machine";
+    expect(openPower({ root }, why)).toEqual({ missing: why });
+    expect(openPower({ root, powerCmd: "echo 9" }, why)).toMatchObject({
+      name: 'command "echo 9"',
+    });
+  });
+
   test("says where there is none", async () => {
     expect(await reading({ root: tree("bare", {}) })).toEqual({
       missing: "no power sensor in hwmon; name a meter with --power-cmd or --power-file",
@@ -66,8 +75,13 @@ describe("openPower()", () => {
   test("takes what a command prints, and the end of a file's last line", async () => {
     const powerFile = join(directory, "meter.csv");
     writeFileSync(powerFile, "time,watts\n12:00:01,7.5\n12:00:02,8.25 W\n");
-    expect([await reading({ powerCmd: "echo 9.5 W" }), await reading({ powerFile })]).toEqual([
+    expect([
+      await reading({ powerCmd: "echo 9.5 W" }),
+      await reading({ powerCmd: "sleep 1000 & printf 7 # by hand" }),
+      await reading({ powerFile }),
+    ]).toEqual([
       ['command "echo 9.5 W"', 9.5],
+      ['command "sleep 1000 & printf 7 # by hand"', 7],
       [`file "${powerFile}", last line`, 8.25],
     ]);
   });

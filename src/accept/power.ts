@@ -7,10 +7,12 @@
  * channel (`currN_input` mA, `inN_input` mV), as the kernel's hwmon interface has them.
  */
 
+import { closeSync, openSync } from "node:fs";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { readFile } from "../base/files.ts";
 import { type Machine, namesLike, numberOf, textOf } from "../doctor/machine.ts";
 import { openTree } from "../doctor/tree.ts";
+import { runGroup } from "../rknn_toolkit/process_group.ts";
 
 const HWMON = "/sys/class/hwmon";
 /** Longest wait for what a command prints. */
@@ -32,8 +34,15 @@ export interface PowerOptions {
   readonly powerFile?: string | undefined;
 }
 
-/** The source, or why there is none. Throws USAGE where two are named. */
-export function openPower(options: PowerOptions): PowerSource | { readonly missing: string } {
+/**
+ * The source, or why there is none. Throws USAGE where two are named.
+ *
+ * @param elsewhere why this machine's sensors are not the board's, if they are not
+ */
+export function openPower(
+  options: PowerOptions,
+  elsewhere?: string,
+): PowerSource | { readonly missing: string } {
   const { powerSensor, powerCmd, powerFile } = options;
   const named = [powerSensor, powerCmd, powerFile].filter((one) => one !== undefined);
   if (named.length > 1) {
@@ -48,6 +57,7 @@ export function openPower(options: PowerOptions): PowerSource | { readonly missi
   if (powerFile !== undefined) {
     return { name: `file ${quote(powerFile)}, last line`, read: () => lastLine(powerFile) };
   }
+  if (elsewhere !== undefined) return { missing: elsewhere };
   return chooseSensor(options.root, powerSensor);
 }
 
@@ -109,16 +119,29 @@ const scaled = (value: number | undefined, unit: number): number | undefined =>
 const product = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? undefined : a * b;
 
+/** Whatever the command begins is ended with it, or after the limit. */
 async function runCommand(command: string): Promise<number> {
-  const child = Bun.spawn(["/bin/sh", "-c", command], {
-    stdio: ["ignore", "pipe", "ignore"],
-    timeout: COMMAND_LIMIT_MS,
-    killSignal: "SIGKILL",
-  });
-  const [text, status] = await Promise.all([child.stdout.text(), child.exited]);
-  if (status !== 0) {
-    throw new Lite3Error("NATIVE", `the command ended with status ${status}, need 0 and watts`);
+  const lines: string[] = [];
+  const nowhere = openSync("/dev/null", "w");
+  try {
+    // The last line may have no end of its own.
+    const script = `${command}\nstatus=$?; echo; exit $status`;
+    const { ended, exitCode } = await runGroup(["/bin/sh", "-c", script], {
+      env: process.env,
+      stderr: nowhere,
+      onLine: (line) => lines.push(line),
+      timeoutMs: COMMAND_LIMIT_MS,
+    });
+    if (ended === "timeout") {
+      throw new Lite3Error("DEADLINE", `the command took more than ${COMMAND_LIMIT_MS} ms`);
+    }
+    if (exitCode !== 0) {
+      throw new Lite3Error("NATIVE", `the command ended with status ${exitCode}, need 0 and watts`);
+    }
+  } finally {
+    closeSync(nowhere);
   }
+  const text = lines.join("\n");
   return watts(lastNumber(text), "the command", text);
 }
 

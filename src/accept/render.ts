@@ -2,6 +2,7 @@
  * An acceptance, and the check of an archive, as a person reads them on a terminal.
  */
 
+import { plain } from "../base/text.ts";
 import { figure, microseconds, paint, passed, table } from "../cli/output.ts";
 import type { AcceptDocument, AcceptRow } from "../report/accept_document.ts";
 import type { Suite } from "../report/junit.ts";
@@ -58,7 +59,9 @@ export function renderVerification({ archive, sha256, sound, checks, document }:
     ).trimStart(),
     "",
     `${archive}: sha256 ${sha256}`,
-    ...(document === undefined ? [] : [`of ${document.model}, ${document.startedAt}`]),
+    ...(document === undefined
+      ? []
+      : [`of ${plain(document.model)}, ${plain(document.startedAt)}`]),
     sound
       ? `sound; its verdict: ${document?.verdict}`
       : "NOT sound: its verdict counts for nothing",

@@ -7,6 +7,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import * as v from "valibot";
+import { AARCH64_ENV, asAarch64 } from "../../scripts/dev/emulate.ts";
+import { BINARIES, run as runBinary } from "../../scripts/dev/project.ts";
+import { describeOnAarch64, findTool } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { failed, run, runJson } from "../cli/program_fixture.ts";
@@ -244,4 +247,14 @@ describe("accept verify", () => {
     );
     expect(await run(["accept", "check", "x"])).toEqual(refused);
   });
+});
+
+describeOnAarch64()("accept verify on aarch64", () => {
+  test("finds the figures of an archive that was made here, to rounding", () => {
+    const path = write("here.tar.gz", whole);
+    const command = [BINARIES.arm64, "accept", "verify", path, "--json"];
+    const words = process.arch === "arm64" ? command : asAarch64(findTool("qemu") ?? "", command);
+    const { status, stdout } = runBinary(words, { env: AARCH64_ENV });
+    expect([status, JSON.parse(stdout)]).toMatchObject([0, { sound: true }]);
+  }, 60_000);
 });

@@ -48,14 +48,13 @@ export function figureFailure(
     return `${name} is not shown: ${plural(pairs, "pair")} of episodes to compare`;
   }
   const { mean, low, high } = worsening;
-  const sentence =
-    `${name} is worse by ${figure(mean)}${unit === "" ? "" : ` ${unit}`} ` +
-    `(${level * 100} %: ${figure(low)} to ${figure(high)}), margin ${figure(margin)}`;
-  if (verdict === "worse") return sentence;
-  if (all === "does not walk as well") return `${sentence}: not shown`;
+  const ofUnit = (value: number): string => `${figure(value)}${unit === "" ? "" : ` ${unit}`}`;
+  const against = `(${level * 100} %: ${figure(low)} to ${figure(high)}), margin ${figure(margin)}`;
+  if (verdict === "worse") return `${name} is worse by ${ofUnit(mean)} ${against}`;
+  const sentence = `${name} may be worse by up to ${ofUnit(high)} ${against}: not shown`;
+  if (all === "does not walk as well") return sentence;
   const needed = episodesNeeded(found, episodes);
-  const cure = needed === undefined ? "more episodes" : `--episodes ${needed} may tell`;
-  return `${sentence}: not shown, ${cure}`;
+  return `${sentence}, ${needed === undefined ? "more episodes" : `--episodes ${needed} may tell`}`;
 }
 
 /**

@@ -58,6 +58,7 @@ export class Clients {
     this.#admission = admission;
     this.#events = events;
     this.#turnedAway = new TurnedAway(
+      admission.maxClients,
       (fd) => epoll.remove(fd),
       () => this.#add(COUNTER.busy),
     );

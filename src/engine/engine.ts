@@ -6,12 +6,13 @@
 
 import { monotonicUs } from "../../ffi/clock.ts";
 import { EPOLL, Epoll } from "../../ffi/epoll.ts";
-import { MessageSocket } from "../../ffi/message_socket.ts";
+import { MessageSocket, noDescriptors } from "../../ffi/message_socket.ts";
 import { assert, present } from "../base/assert.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import {
   type Command,
   decodeCommand,
+  FAILING,
   type FailureCause,
   type OpenCommand,
   type ReadyEvent,
@@ -57,10 +58,8 @@ export async function runEngine(
 export class ExhaustedError extends Lite3Error {
   readonly failing: FailureCause;
 
-  constructor(failing: FailureCause, last: string) {
-    const what = failing === "nonFinite" ? "actions" : "inferences";
-    const how = failing === "nonFinite" ? "were not finite" : "failed";
-    super("NATIVE", `Cannot go on: too many ${what} in a row ${how}, the last: ${last}`);
+  constructor(failing: FailureCause, what: string) {
+    super("NATIVE", `Cannot go on: ${what}`);
     this.failing = failing;
   }
 }
@@ -95,8 +94,8 @@ class Engine implements Disposable {
         await waiting;
         waiting = this.#handleRest();
       }
-      const { exhausted, reason = "" } = this.#serving?.inference ?? {};
-      if (exhausted !== undefined) throw new ExhaustedError(exhausted, reason);
+      const failing = this.#serving?.inference.failing;
+      if (failing !== undefined) this.#giveUp(failing);
     }
     this.#drain();
   }
@@ -167,7 +166,10 @@ class Engine implements Disposable {
         this.#isStopping = true;
         return;
       }
-      const waiting = this.#obey(decodeCommand(message.bytes), [...message.fds]);
+      const command = decodeCommand(message.bytes);
+      // Who may open no more files goes on with those that it has.
+      if (message.isCut && command.type !== "hand-over") throw noDescriptors();
+      const waiting = this.#obey(command, [...message.fds]);
       if (waiting !== undefined) return waiting.then(() => this.#readCommands());
     }
   }
@@ -186,7 +188,7 @@ class Engine implements Disposable {
         this.#takeover = new Takeover(new MessageSocket(present(fds[0])));
         return this.#epoll.add(this.#takeover.fd, EPOLL.IN);
       case "hand-over":
-        return this.#handOver(present(fds[0]));
+        return this.#handOver(fds[0]);
       case "stop":
         this.#isStopping = true;
         this.#drainMs = command.drainMs;
@@ -289,8 +291,12 @@ class Engine implements Disposable {
   }
 
   /** Gives every connection to the next engine; keeps those that it does not take. */
-  #handOver(fd: number): void {
+  #handOver(fd: number | undefined): void {
     const { clients, recorder } = present(this.#serving, "an open model");
+    if (fd === undefined) {
+      this.#events.say({ event: "handed", connections: 0, left: clients.open });
+      return;
+    }
     // The next engine goes on with the file.
     recorder?.close();
     using to = new MessageSocket(fd);
@@ -305,7 +311,7 @@ class Engine implements Disposable {
     }
     if (isTaken) clients.stopListening();
     else clients.startAccepting();
-    this.#events.say({ event: "handed", connections: handed });
+    this.#events.say({ event: "handed", connections: handed, left: clients.open });
   }
 
   /** Stops accepting and reading; sends queued answers for a while, then closes. */
@@ -326,6 +332,17 @@ class Engine implements Disposable {
       this.#epoll.wait(1);
       this.#page.words[WORD.beat] = ++this.#beat;
     }
+  }
+
+  /** Ends this engine; where a fallback answers, it only asks for another one. */
+  #giveUp(failing: FailureCause): void {
+    const { inference, model } = present(this.#serving, "an open model");
+    const how =
+      failing === "nonFinite" ? "actions in a row were not finite" : "inferences in a row failed";
+    const what = `too many ${how}, the last: ${inference.reason}`;
+    if (model.fallback === undefined) throw new ExhaustedError(failing, what);
+    this.#events.report("warn", FAILING, `${what}; the CPU answers in its place`, monotonicUs());
+    inference.beginAnew();
   }
 
   #setState(state: EngineState): void {

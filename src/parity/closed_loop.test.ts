@@ -81,7 +81,7 @@ describe("parity --closed-loop", () => {
   });
 
   test("finds that one with noise in its weights does not, and says by how much", async () => {
-    const words = ["parity", model, stumbling, ...stats, "--closed-loop", "--episodes", "24"];
+    const words = ["parity", model, stumbling, ...stats, "--closed-loop", "--episodes", "16"];
     const [report, junit] = [place("report.html"), place("report.xml")];
     const flags = ["--mae", "1", "--report", report, "--junit", junit];
     const { status, json, stderr } = await runJson([...words, ...flags]);
@@ -90,7 +90,7 @@ describe("parity --closed-loop", () => {
     expect([status, closedLoop.verdict, json["pass"]]).toEqual([1, "does not walk as well", false]);
     // By its MAE it would have passed here: a number that says nothing of falls.
     expect(json["checks"]).toContainEqual(expect.objectContaining({ name: "MAE", pass: true }));
-    expect(falls).toMatchObject({ name: "falls", a: 0, pairs: 24, verdict: "worse" });
+    expect(falls).toMatchObject({ name: "falls", a: 0, pairs: 16, verdict: "worse" });
     expect(falls?.worsening?.low).toBeGreaterThan(MARGINS.falls);
     const failure = /falls is worse by 0\.\d+ of episodes \(95 %: 0\.\d+ to 0\.\d+\), margin 0\.05/;
     expect(stderr).toMatch(failure);

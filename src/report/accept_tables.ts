@@ -96,10 +96,12 @@ export function parityNote(parity: Measured["parity"]): Html {
 export function powerNote(power: Measured["power"]): Html {
   if (power.state !== "measured") return html``;
   const { idle, load, aboveIdleW } = power;
+  const [mean, most, before, more] = [load.meanW, load.maxW, idle.meanW, aboveIdleW].map((watts) =>
+    formatFixed(watts, 2, "W"),
+  );
   return note(
-    `${formatFixed(load.meanW, 2, "W")} on average of ${load.samples} readings under load, ` +
-      `at most ${formatFixed(load.maxW, 2, "W")}; ${formatFixed(idle.meanW, 2, "W")} of ${idle.samples} ` +
-      `before; ${formatFixed(aboveIdleW, 2, "W")} more under load. The limit is for the whole.`,
+    `${mean} on average of ${load.samples} readings under load, at most ${most}; ${before} of ` +
+      `${idle.samples} before; ${more} more under load. The limit is for the whole.`,
   );
 }
 

@@ -27,12 +27,12 @@ export function openingError(engine: EngineProcess): Lite3Error {
 export const isNpuFailure = ({ isFallback }: EngineProcess, { code }: Lite3Error): boolean =>
   !isFallback && (code === "NATIVE" || code === "DEADLINE");
 
-/** Why there is no next engine after this one. */
-export const finalError = (last: EngineProcess, restartsMax: number): Lite3Error =>
+/** Why there is no next engine. */
+export const finalError = (howLastEnded: string, restartsMax: number): Lite3Error =>
   new Lite3Error(
     "NATIVE",
     `Cannot go on serving: ${plural(restartsMax, "engine")} died within a minute without an ` +
-      `answer in between, the last one ${last.describeEnd()}; ` +
+      `answer in between, the last one ${howLastEnded}; ` +
       "lite3rl doctor checks library and driver, --restarts-max allows more",
   );
 

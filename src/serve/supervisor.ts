@@ -7,14 +7,12 @@
  * one order of things, however they come together.
  */
 
-import { closeSync } from "node:fs";
-import { messagePair } from "../../ffi/message_socket.ts";
-import { Lite3Error, quote } from "../base/errors.ts";
+import { Lite3Error, operatingError, outcomeOf, quote } from "../base/errors.ts";
 import { plural } from "../base/text.ts";
 import type { Stop } from "../base/stop.ts";
 import { loadingText, SLOW_LOAD_MS } from "../runtime/isolated.ts";
-import type { OpenCommand, ReadyEvent } from "../service/control.ts";
-import { keepFiles, type KeptFiles, tryToKeep } from "../service/kept_files.ts";
+import { FAILING, type OpenCommand, type ReadyEvent } from "../service/control.ts";
+import { keepFiles, type KeptFiles } from "../service/kept_files.ts";
 import type { EngineTotals } from "../service/totals.ts";
 import { Bell } from "./bell.ts";
 import {
@@ -25,21 +23,24 @@ import {
   type Sizes,
   sizesProblem,
 } from "./engine_end.ts";
-import { EngineProcess, openLimitMs } from "./engine_process.ts";
+import {
+  type EngineNotice,
+  EngineProcess,
+  openLimitMs,
+  RETIRE_LIMIT_MS,
+} from "./engine_process.ts";
 import { createFallbackPolicy, type FallbackPolicy } from "./fallback_policy.ts";
 import { History } from "./history.ts";
 import type { Listener } from "./listener.ts";
 import { createWatch, pathsOf } from "./model_files.ts";
+import { moveClients } from "./move_clients.ts";
 import { createRecentObservations } from "./recent_observations.ts";
 import { createRestartPolicy } from "./restart_policy.ts";
 import type { SupervisorSettings } from "./settings.ts";
 import { runSteps } from "./steps.ts";
-import { createWatchdog, LOOK_MS, type Watchdog } from "./watchdog.ts";
+import { watchEngines } from "./watch_engines.ts";
+import { createWatchdog, type Watchdog } from "./watchdog.ts";
 
-/** How long clients may take to read their last answers once an engine stops. */
-const DRAIN_MS = 500;
-/** What an engine may take beyond that until it has ended. */
-const END_MS = 1_500;
 /** For what an engine does between two requests. */
 const COMMAND_LIMIT_MS = 10_000;
 const WATCH_MS = 500;
@@ -60,7 +61,7 @@ export class Supervisor implements Disposable {
   readonly #fallback: FallbackPolicy | undefined;
   readonly #engines = new Map<EngineProcess, Watchdog>();
   #watching: Timer | undefined;
-  #looking: Timer | undefined;
+  #looking: Disposable | undefined;
   #stop: Stop | undefined;
   #listeners: readonly Listener[] = [];
   /** The files that serve, as they were at the start or are since a reload. */
@@ -101,7 +102,7 @@ export class Supervisor implements Disposable {
   async open(stop: Stop): Promise<ReadyEvent | undefined> {
     this.#stop = stop;
     stop.signal.addEventListener("abort", () => this.#bell.ring());
-    this.#look();
+    this.#looking = watchEngines(this.#engines, openLimitMs(this.settings));
     for (;;) {
       const engine = this.#spawn(this.#accepted, 1);
       const isOver = (): boolean => stop.requested || !!engine.ready || !!engine.end;
@@ -155,7 +156,7 @@ export class Supervisor implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#looking);
+    this.#looking?.[Symbol.dispose]();
     clearInterval(this.#watching);
     for (const engine of this.#engines.keys()) {
       engine.kill(undefined);
@@ -182,7 +183,8 @@ export class Supervisor implements Disposable {
     if (this.#next !== undefined) return false;
     if (this.#wantsReload) return this.#openNext(true);
     if (now >= (this.#fallback?.returnAtMs ?? Infinity)) return this.#openNext(false);
-    return this.#wantsSpare(now) && this.#openSpare();
+    const lacksSpare = this.settings.spare && this.#spare === undefined;
+    return lacksSpare && now >= this.#spareAtMs && this.#openSpare();
   }
 
   /** When the next thing is due that nothing rings for. */
@@ -209,22 +211,14 @@ export class Supervisor implements Disposable {
       fallbackOnly: this.#fallback?.isActive,
       probe,
     };
-    const engine = new EngineProcess(open, kept.fds, this.#bell, this.history.pass);
+    const engine = new EngineProcess(open, kept.fds, this.#bell, (notice) => this.#hear(notice));
     this.#engines.set(engine, createWatchdog(inferTimeoutMs));
     return engine;
   }
 
-  /** Ends engines that hang, now and from now on. */
-  #look(): void {
-    const limitMs = openLimitMs(this.settings);
-    let nextMs = LOOK_MS;
-    for (const [engine, watchdog] of this.#engines) {
-      const isLate = performance.now() - engine.startedMs > limitMs;
-      const leftMs = engine.isListening ? watchdog.look(engine.word) : LOOK_MS;
-      if (leftMs === 0 || (!engine.ready && isLate)) engine.kill("hang");
-      else nextMs = Math.min(nextMs, leftMs);
-    }
-    this.#looking = setTimeout(() => this.#look(), nextMs);
+  #hear(notice: EngineNotice): void {
+    if (notice.name === FAILING) this.#fallback?.failed(performance.now());
+    this.history.pass(notice);
   }
 
   /** Takes note of an engine's end; what follows from it is another step's. */
@@ -235,13 +229,18 @@ export class Supervisor implements Disposable {
     } else if (engine === this.#next?.engine) {
       this.#release(this.#next.files);
       this.#next = undefined;
-      this.#noteRefusal(engine);
+      this.#noteRefusal(engine.open.generation, `the new engine ${engine.describeEnd()}`);
     } else if (engine === this.#spare) {
       this.#spare = undefined;
-      this.#spareAtMs = performance.now() + SPARE_AGAIN_MS;
-      this.history.tell("warn", "spare", `the spare engine ${engine.describeEnd()}`);
+      this.#noteNoSpare(`the spare engine ${engine.describeEnd()}`);
     }
     this.#forget(engine);
+    return true;
+  }
+
+  #noteNoSpare(why: string): true {
+    this.#spareAtMs = performance.now() + SPARE_AGAIN_MS;
+    this.history.tell("warn", "spare", why);
     return true;
   }
 
@@ -264,26 +263,26 @@ export class Supervisor implements Disposable {
     this.history.tell("warn", "death", how, { kind, pid: engine.pid, answered });
     if (!engine.isFallback) this.#fallback?.died(now);
     this.#diedMs ??= now;
-    const waitMs = this.#restarts.died(now, answered > 0);
-    if (waitMs !== undefined) {
-      this.#restartAtMs = now + waitMs;
-      return;
-    }
-    this.#final = finalError(engine, this.settings.restartsMax);
+    this.#startAgain(answered > 0, engine.describeEnd());
   }
 
-  #noteRefusal(engine: EngineProcess): void {
-    const why = engine.describeEnd();
-    if (engine.open.generation !== this.#generation) {
-      this.#refuseReload(`the new engine ${why}`);
-      return;
-    }
-    this.#fallback?.failed(performance.now());
-    this.history.tell("warn", "fallback", `the CPU goes on answering: the NPU's engine ${why}`);
+  /** Decides when the next engine is started, after one that came to such an end. */
+  #startAgain(hasAnswered: boolean, how: string): true {
+    const now = performance.now();
+    const waitMs = this.#restarts.died(now, hasAnswered);
+    if (waitMs === undefined) this.#final = finalError(how, this.settings.restartsMax);
+    else this.#restartAtMs = now + waitMs;
+    return true;
   }
 
-  #refuseReload(why: string): true {
-    this.history.tell("error", "reload", `the model was not replaced: ${why}`);
+  /** No engine of that generation takes the place of the one that serves. */
+  #noteRefusal(generation: number, why: string): true {
+    if (generation !== this.#generation) {
+      this.history.tell("error", "reload", `the model was not replaced: ${why}`);
+    } else {
+      this.#fallback?.failed(performance.now());
+      this.history.tell("warn", "fallback", `the CPU goes on answering: ${why}`);
+    }
     return true;
   }
 
@@ -296,7 +295,12 @@ export class Supervisor implements Disposable {
       this.#current = spare;
       this.#spare = undefined;
     } else {
-      this.#current = this.#spawn(this.#accepted, this.#generation);
+      const started = outcomeOf(() => this.#spawn(this.#accepted, this.#generation));
+      if (started instanceof Lite3Error) {
+        this.history.tell("warn", "death", started.message);
+        return this.#startAgain(false, `was none: ${started.message}`);
+      }
+      this.#current = started;
     }
     this.history.restarts++;
     return true;
@@ -333,11 +337,18 @@ export class Supervisor implements Disposable {
   #openNext(isReload: boolean): true {
     if (isReload) this.#wantsReload = false;
     else this.#fallback?.returned();
-    const files = isReload ? tryToKeep(pathsOf(this.settings.files)) : this.#accepted;
-    if (files instanceof Lite3Error) return this.#refuseReload(files.message);
     const generation = isReload ? this.#generation + 1 : this.#generation;
+    const files = isReload
+      ? outcomeOf(() => keepFiles(pathsOf(this.settings.files)))
+      : this.#accepted;
+    if (files instanceof Lite3Error) return this.#noteRefusal(generation, files.message);
     const probe = isReload ? this.#recent.rows() : undefined;
-    this.#next = { engine: this.#spawn(files, generation, probe), files };
+    const engine = outcomeOf(() => this.#spawn(files, generation, probe));
+    if (engine instanceof Lite3Error) {
+      this.#release(files);
+      return this.#noteRefusal(generation, engine.message);
+    }
+    this.#next = { engine, files };
     return true;
   }
 
@@ -345,11 +356,12 @@ export class Supervisor implements Disposable {
   async #takeNext(from: EngineProcess, { engine: to, files }: NextEngine) {
     if (!this.#checkSizes(to)) return false;
     const started = performance.now();
-    const [give, take] = messagePair();
-    to.tell({ type: "take-over" }, [take]);
-    from.tell({ type: "hand-over" }, [give]);
-    closeSync(give);
-    closeSync(take);
+    const limitMs = this.settings.inferTimeoutMs + COMMAND_LIMIT_MS;
+    const move = await moveClients(from, to, this.#bell, limitMs).catch(operatingError);
+    if (move instanceof Lite3Error) {
+      to.reject(move.message);
+      return true;
+    }
     this.#giveListeners(to);
     this.#next = undefined;
     this.#current = to;
@@ -358,43 +370,29 @@ export class Supervisor implements Disposable {
     this.#release(before);
     this.#generation = to.open.generation;
     this.history.swaps++;
-    const isOver = (): boolean => from.handed !== undefined || !!from.end || !!to.end;
-    const limitMs = this.settings.inferTimeoutMs + COMMAND_LIMIT_MS;
-    await this.#bell.until(isOver, limitMs);
-    this.#retire(from);
-    if (this.#spare !== undefined) this.#retire(this.#spare);
+    from.retire();
+    this.#spare?.retire();
     this.#spare = undefined;
     const ms = Math.round(performance.now() - started);
-    const moved = `${plural(from.handed ?? 0, "connection")} moved in ${ms} ms`;
+    const left = move.left === 0 ? "" : `, ${move.left} could not be and are closed`;
+    const moved = `${plural(move.moved, "connection")} moved in ${ms} ms${left}`;
     const { generation, model } = to.open;
     const what = `generation ${generation} of ${quote(model)} serves`;
     this.history.tell("info", "swap", `${what}, ${moved}`, { generation, model, ms });
     return true;
   }
 
-  /** Lets an engine send its last answers; one that does not end is ended. */
-  #retire(engine: EngineProcess): void {
-    if (!engine.isListening) engine.kill(undefined);
-    else engine.tell({ type: "stop", drainMs: DRAIN_MS });
-    setTimeout(() => engine.kill(undefined), DRAIN_MS + END_MS).unref();
-  }
-
-  #wantsSpare(now: number): boolean {
-    return this.settings.spare && this.#spare === undefined && now >= this.#spareAtMs;
-  }
-
   #openSpare(): true {
-    this.#spare = this.#spawn(this.#accepted, this.#generation);
+    const started = outcomeOf(() => this.#spawn(this.#accepted, this.#generation));
+    if (started instanceof Lite3Error) return this.#noteNoSpare(started.message);
+    this.#spare = started;
     return true;
   }
 
   async #endEngines(): Promise<void> {
     const engines = [...this.#engines.keys()];
-    for (const engine of engines) this.#retire(engine);
-    await this.#bell.until(
-      () => engines.every(({ end }) => end !== undefined),
-      DRAIN_MS + 2 * END_MS,
-    );
+    for (const engine of engines) engine.retire();
+    await this.#bell.until(() => engines.every(({ end }) => end !== undefined), RETIRE_LIMIT_MS);
     for (const engine of engines) if (this.#engines.has(engine)) this.#forget(engine);
   }
 }

@@ -60,3 +60,21 @@ test("createWatchdog() says nothing after a time in which it could not look itse
   expect(at.look(60_000)).toBe(LOOK_MS);
   expect(at.look()).toBe(0);
 });
+
+test("createWatchdog() finds what hangs though every look is late", () => {
+  const running = setUp(1000);
+  running.words[WORD.busySinceUs] = running.nowUs();
+  expect([running.look(900), running.look(900)]).toEqual([LOOK_MS, 0]);
+  const still = setUp(1000);
+  expect(Array.from({ length: 5 }, () => still.look(900))).toEqual([
+    ...Array.from({ length: 4 }, () => LOOK_MS),
+    0,
+  ]);
+  // Not what only looks late: every inference is another one.
+  const busy = setUp(1000);
+  for (let i = 0; i < 20; i++) {
+    busy.words[WORD.beat]!++;
+    busy.words[WORD.busySinceUs] = busy.nowUs() - 2e6;
+    expect(busy.look(900)).toBe(LOOK_MS);
+  }
+});

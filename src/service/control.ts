@@ -104,7 +104,8 @@ export const REQUEST_FAILED = "request-failed";
 export type EngineEvent =
   | ReadyEvent
   | { readonly event: "listening" }
-  | { readonly event: "handed"; readonly connections: number }
+  /** How many went to the next engine, and how many it could not give away and keeps. */
+  | { readonly event: "handed"; readonly connections: number; readonly left: number }
   /** The last words: the process ends with that code's status. */
   | {
       readonly event: "failed";
@@ -136,6 +137,9 @@ export function describeFailure(error: Lite3Error): Extract<EngineEvent, { event
   const { call, status, because, cure } = error;
   return { event: "failed", code, message, native: { call, status, because, cure } };
 }
+
+/** The name of the warning that the NPU keeps failing while the fallback answers. */
+export const FAILING = "failing";
 
 /** One line, with its end. */
 export const encodeEvent = (event: EngineEvent): string => `${JSON.stringify(event)}\n`;

@@ -38,16 +38,6 @@ export function keepFiles(paths: Iterable<string>): KeptFiles {
   return kept;
 }
 
-/** The same, where it may fail: then why. */
-export function tryToKeep(paths: Iterable<string>): KeptFiles | Lite3Error {
-  try {
-    return keepFiles(paths);
-  } catch (error) {
-    if (error instanceof Lite3Error) return error;
-    throw error;
-  }
-}
-
 function copy(path: string): number {
   using source = openFile(path);
   const fd = createSharedMemory("lite3rl-model", source.size);
