@@ -42,7 +42,7 @@ const LISTEN_FLAGS = {
   },
   tcp: {
     value: "[host:port]",
-    help: "Listen on TCP instead, or as well if --socket is given (default: 127.0.0.1:3588)",
+    help: "Listen on TCP instead, or as well if a --socket is said (default: 127.0.0.1:3588)",
     schema: v.optional(v.union([v.literal(true), textValue("host:port")])),
   },
   insecureNetwork: {
@@ -117,12 +117,12 @@ const GUARD_FLAGS = {
   },
   actionLimit: {
     value: "<x>",
-    help: "Cut actions to -x..x, and mark the answers",
+    help: "Cut actions to -x..x and mark the answers; count changes by more than x",
     schema: v.optional(numberValue(Number.MIN_VALUE, Number.MAX_VALUE, "a number")),
   },
   calibration: {
     value: "<npy>",
-    help: "Count observations outside of what this set covers",
+    help: "Count values outside of what this set covers, and mark answers to what is far outside",
     schema: v.optional(pathValue()),
   },
   record: {
