@@ -8,7 +8,6 @@ import {
   durationValue,
   type Flags,
   integerValue,
-  numberValue,
   pathValue,
   switchValue,
   textValue,
@@ -22,6 +21,15 @@ const modeValue = (): v.GenericSchema<unknown, number> =>
     textValue("a mode such as 0660"),
     v.regex(/^0?[0-7]{3}$/, (issue) => `needs a mode such as 0660, got ${issue.input}`),
     v.transform((text) => Number.parseInt(text, 8)),
+  );
+
+const limitValue = (): v.GenericSchema<unknown, number> =>
+  v.pipe(
+    v.number((issue) => `needs a number above 0, got ${issue.received}`),
+    v.check(
+      (value) => Number.isFinite(value) && value > 0,
+      (issue) => `needs a number above 0, got ${issue.input}`,
+    ),
   );
 
 const LISTEN_FLAGS = {
@@ -118,7 +126,7 @@ const GUARD_FLAGS = {
   actionLimit: {
     value: "<x>",
     help: "Cut actions to -x..x and mark the answers; count changes by more than x",
-    schema: v.optional(numberValue(Number.MIN_VALUE, Number.MAX_VALUE, "a number")),
+    schema: v.optional(limitValue()),
   },
   calibration: {
     value: "<npy>",
