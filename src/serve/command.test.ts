@@ -315,10 +315,17 @@ describe("serve: the model", () => {
     ]);
   });
 
+  test("has a limit of its actions above 0, if any", async () => {
+    expect(await run(["serve", "--model", "p.onnx", "--action-limit", "0"])).toEqual(
+      failed(2, "--action-limit needs a number above 0, got 0"),
+    );
+  });
+
   test("must be a policy in ONNX", async () => {
     const sum = join(directory, "sum.onnx");
     writeFileSync(sum, sumOfTwo());
     const pickle = join(directory, "policy.pt");
+    writeFileSync(pickle, "");
     const [notPolicy, notOnnx, checkpoint] = await Promise.all([
       run(["serve", "--model", sum]),
       run(["serve", "--model", OBS_STATS]),
