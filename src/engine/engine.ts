@@ -12,6 +12,7 @@ import { Lite3Error } from "../base/errors.ts";
 import {
   type Command,
   decodeCommand,
+  FAILING,
   type FailureCause,
   type OpenCommand,
   type ReadyEvent,
@@ -57,10 +58,8 @@ export async function runEngine(
 export class ExhaustedError extends Lite3Error {
   readonly failing: FailureCause;
 
-  constructor(failing: FailureCause, last: string) {
-    const what = failing === "nonFinite" ? "actions" : "inferences";
-    const how = failing === "nonFinite" ? "were not finite" : "failed";
-    super("NATIVE", `Cannot go on: too many ${what} in a row ${how}, the last: ${last}`);
+  constructor(failing: FailureCause, what: string) {
+    super("NATIVE", `Cannot go on: ${what}`);
     this.failing = failing;
   }
 }
@@ -95,8 +94,8 @@ class Engine implements Disposable {
         await waiting;
         waiting = this.#handleRest();
       }
-      const { exhausted, reason = "" } = this.#serving?.inference ?? {};
-      if (exhausted !== undefined) throw new ExhaustedError(exhausted, reason);
+      const failing = this.#serving?.inference.failing;
+      if (failing !== undefined) this.#giveUp(failing);
     }
     this.#drain();
   }
@@ -327,6 +326,17 @@ class Engine implements Disposable {
       this.#epoll.wait(1);
       this.#page.words[WORD.beat] = ++this.#beat;
     }
+  }
+
+  /** Ends this engine; where a fallback answers, it only asks for another one. */
+  #giveUp(failing: FailureCause): void {
+    const { inference, model } = present(this.#serving, "an open model");
+    const how =
+      failing === "nonFinite" ? "actions in a row were not finite" : "inferences in a row failed";
+    const what = `too many ${how}, the last: ${inference.reason}`;
+    if (model.fallback === undefined) throw new ExhaustedError(failing, what);
+    this.#events.report("warn", FAILING, `${what}; the CPU answers in its place`, monotonicUs());
+    inference.beginAnew();
   }
 
   #setState(state: EngineState): void {

@@ -38,8 +38,8 @@ export class Inference {
   /** µs of CLOCK_MONOTONIC: when the clock was last read. */
   nowUs = 0;
   inferenceUs = 0;
-  /** What went wrong so many times in a row that this engine should end. */
-  exhausted: FailureCause | undefined;
+  /** What went wrong so many times in a row that another engine should take its place. */
+  failing: FailureCause | undefined;
   readonly #policy: Policy;
   readonly #fallback: Policy | undefined;
   readonly #fallbackState: PolicyState | undefined;
@@ -112,6 +112,13 @@ export class Inference {
     if (isReset) reset(episode);
     this.#isBusySince(this.nowUs);
     return this.#runFrom(0);
+  }
+
+  /** Counts failures from here on. */
+  beginAnew(): void {
+    this.failing = undefined;
+    this.#failures = 0;
+    this.#nonFinite = 0;
   }
 
   /** Puts the last request into the page, if it was kept back. */
@@ -246,7 +253,7 @@ export class Inference {
     this.#failures++;
     this.#nonFinite = isNonFinite ? this.#nonFinite + 1 : 0;
     if (this.#failures < this.#guards.failuresMax) return;
-    this.exhausted = this.#nonFinite === this.#failures ? "nonFinite" : "failed";
+    this.failing = this.#nonFinite === this.#failures ? "nonFinite" : "failed";
   }
 
   #finish(): void {

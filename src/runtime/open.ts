@@ -10,7 +10,7 @@ import { DISK, type FileSet, readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
 import { contentKind } from "../formats/content_kind.ts";
-import { decodeOnnx, type OnnxModel } from "../formats/onnx.ts";
+import { decodeOnnx, type OnnxModel, tensorFloats } from "../formats/onnx.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import {
   checkStatsSize,
@@ -50,9 +50,25 @@ export async function readModel(path: string, files = DISK): Promise<ModelFile> 
     throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${CONTENT_ADVICE[kind]}`);
   }
   return describeSource("Cannot read model", path, () => {
-    const model = decodeOnnx(bytes);
+    const model = decodeModel(bytes);
     return { path, bytes, model, metadata: decodeMetadata(model) };
   });
+}
+
+/** Every ONNX model that a program wrote begins with the field `ir_version`. */
+const ONNX_BEGIN = 0x08;
+
+function decodeModel(bytes: Uint8Array): OnnxModel {
+  try {
+    return decodeOnnx(bytes);
+  } catch (error) {
+    if (!(error instanceof FormatError) || bytes.length === 0 || bytes[0] === ONNX_BEGIN) {
+      throw error;
+    }
+    const begin = new TextDecoder("latin1").decode(bytes.subarray(0, 40));
+    const found = /^[\t\n\r -~]*$/.test(begin) ? `a text, ${quote(begin)}…` : "another file";
+    throw new FormatError(`it is ${found}, need an ONNX model (${error.message})`);
+  }
 }
 
 const ADVICE: Readonly<Record<string, string>> = {
@@ -194,4 +210,18 @@ export async function chooseNormalizer(
   }
   if (use === undefined) notice(`${file.path}: no lite3rl metadata, taking --obs-stats as said`);
   return normalizer;
+}
+
+/** The normalizer that `lite3rl export` folded in, by the names of its constants. */
+export function foldedNormalizer({
+  model,
+  metadata,
+}: Partial<Pick<ModelFile, "model" | "metadata">>): Normalizer | undefined {
+  if (metadata?.normalizer !== "folded") return undefined;
+  const find = (name: string): Float32Array | undefined => {
+    const tensor = model?.graph.initializer?.find((one) => one.name === `obs_normalizer.${name}`);
+    return tensor && tensorFloats(tensor);
+  };
+  const [mean, std] = [find("mean"), find("std")];
+  return mean && std && mean.length === std.length ? createNormalizer({ mean, std }) : undefined;
 }

@@ -211,6 +211,25 @@ describeWith("cc")("serve: an NPU that breaks", () => {
     );
   });
 
+  test("that fails on is answered for with --fallback, and tried again unnoticed", async () => {
+    const unix = socketPath();
+    // Ten runs in a row of every engine, some time after its warm-up.
+    const FAIL = Array.from({ length: 10 }, (_, i) => `run:${40 + i}:-1`).join(",");
+    const service = await startService(
+      npuFlags("--socket", unix, "--fallback=mlp", `--fallback-model=${model}`),
+      { env: environment({ FAIL }) },
+    );
+    const load = startLoad(unix, npuExchange);
+    await service.stderr.until(
+      /too many inferences in a row failed, the last: .*rknn_run gave -1.*; the CPU answers/,
+    );
+    await service.stderr.until(/generation 1 of .* serves, 1 connection moved/);
+    await load.answers(50);
+    expect(load.stop().closed).toBe(0);
+    const { status, stderr } = await service.stop();
+    expect([status, stderr.includes("was ended")]).toEqual([0, false]);
+  });
+
   test("is replaced by the CPU with --fallback, and comes back", async () => {
     const onnx = join(directory, "policy.onnx");
     const unix = socketPath();

@@ -162,7 +162,7 @@ describe("serve: a reload", () => {
   });
 });
 
-describe("serve: without a reload, engines that take a dead one's place open what was accepted", () => {
+describe("serve: without a reload, the next engine opens what was accepted", () => {
   const policy = (): string => join(store, "current", "policy.onnx");
   const replaceBy = (version: string): void => {
     copyFileSync(join(directory, `${version}.onnx`), `${policy()}.new`);

@@ -15,7 +15,7 @@ test("runSteps() waits when nothing is due, and ends when it is over", async () 
   expect(done).toEqual(["step", "step", "step", "wait", "step", "wait"]);
 });
 
-test("runSteps() leaves the processor alone, and timers their turn, when a step has no end", async () => {
+test("runSteps() leaves the processor alone, and timers their turn", async () => {
   let steps = 0;
   let isOver = false;
   setTimeout(() => {

@@ -11,7 +11,7 @@ import { Lite3Error, operatingError, outcomeOf, quote } from "../base/errors.ts"
 import { plural } from "../base/text.ts";
 import type { Stop } from "../base/stop.ts";
 import { loadingText, SLOW_LOAD_MS } from "../runtime/isolated.ts";
-import type { OpenCommand, ReadyEvent } from "../service/control.ts";
+import { FAILING, type OpenCommand, type ReadyEvent } from "../service/control.ts";
 import { keepFiles, type KeptFiles } from "../service/kept_files.ts";
 import type { EngineTotals } from "../service/totals.ts";
 import { Bell } from "./bell.ts";
@@ -23,7 +23,12 @@ import {
   type Sizes,
   sizesProblem,
 } from "./engine_end.ts";
-import { EngineProcess, openLimitMs, RETIRE_LIMIT_MS } from "./engine_process.ts";
+import {
+  type EngineNotice,
+  EngineProcess,
+  openLimitMs,
+  RETIRE_LIMIT_MS,
+} from "./engine_process.ts";
 import { createFallbackPolicy, type FallbackPolicy } from "./fallback_policy.ts";
 import { History } from "./history.ts";
 import type { Listener } from "./listener.ts";
@@ -178,7 +183,8 @@ export class Supervisor implements Disposable {
     if (this.#next !== undefined) return false;
     if (this.#wantsReload) return this.#openNext(true);
     if (now >= (this.#fallback?.returnAtMs ?? Infinity)) return this.#openNext(false);
-    return this.#wantsSpare(now) && this.#openSpare();
+    const lacksSpare = this.settings.spare && this.#spare === undefined;
+    return lacksSpare && now >= this.#spareAtMs && this.#openSpare();
   }
 
   /** When the next thing is due that nothing rings for. */
@@ -205,9 +211,14 @@ export class Supervisor implements Disposable {
       fallbackOnly: this.#fallback?.isActive,
       probe,
     };
-    const engine = new EngineProcess(open, kept.fds, this.#bell, this.history.pass);
+    const engine = new EngineProcess(open, kept.fds, this.#bell, (notice) => this.#hear(notice));
     this.#engines.set(engine, createWatchdog(inferTimeoutMs));
     return engine;
+  }
+
+  #hear(notice: EngineNotice): void {
+    if (notice.name === FAILING) this.#fallback?.failed(performance.now());
+    this.history.pass(notice);
   }
 
   /** Takes note of an engine's end; what follows from it is another step's. */
@@ -369,10 +380,6 @@ export class Supervisor implements Disposable {
     const what = `generation ${generation} of ${quote(model)} serves`;
     this.history.tell("info", "swap", `${what}, ${moved}`, { generation, model, ms });
     return true;
-  }
-
-  #wantsSpare(now: number): boolean {
-    return this.settings.spare && this.#spare === undefined && now >= this.#spareAtMs;
   }
 
   #openSpare(): true {

@@ -138,6 +138,9 @@ export function describeFailure(error: Lite3Error): Extract<EngineEvent, { event
   return { event: "failed", code, message, native: { call, status, because, cure } };
 }
 
+/** The name of the warning that the NPU keeps failing while the fallback answers. */
+export const FAILING = "failing";
+
 /** One line, with its end. */
 export const encodeEvent = (event: EngineEvent): string => `${JSON.stringify(event)}\n`;
 
