@@ -30,11 +30,14 @@ interface RecordOptions {
   readonly size: number;
 }
 
-/** Throws CONFIG where nothing can be recorded; makes the file if it is not there. */
-export function checkRecording(options: RecordOptions): void {
+/**
+ * Rows that the file has, which is made if it is not there. Throws CONFIG where nothing can be
+ * recorded.
+ */
+export function checkRecording(options: RecordOptions): number {
   const fd = openRecording(options);
   try {
-    countRows(fd, options);
+    return countRows(fd, options);
   } finally {
     closeSync(fd);
   }

@@ -319,6 +319,7 @@ describe("serve: the model", () => {
     const sum = join(directory, "sum.onnx");
     writeFileSync(sum, sumOfTwo());
     const pickle = join(directory, "policy.pt");
+    writeFileSync(pickle, "");
     const [notPolicy, notOnnx, checkpoint] = await Promise.all([
       run(["serve", "--model", sum]),
       run(["serve", "--model", OBS_STATS]),

@@ -15,6 +15,7 @@ import { SERVE_FLAGS } from "./flags.ts";
 import type { Listener } from "./listener.ts";
 import { type Notify, openNotify } from "./notify.ts";
 import { describeReady } from "./ready.ts";
+import { lockRecording } from "./record_lock.ts";
 import { createServiceView } from "./service_view.ts";
 import { Supervisor } from "./supervisor.ts";
 import { takeSystemdListeners } from "./systemd.ts";
@@ -36,6 +37,7 @@ export default defineCommand({
     if (flags.stopWithStdin) stopAtEndOfStdin(stop);
     using notify = openNotify();
     stop.signal.addEventListener("abort", notify.stopping);
+    using _record = flags.record === undefined ? undefined : lockRecording(flags.record);
     using supervisor = await createSupervisor(flags);
     supervisor.history.onEvent = notify.heard;
     using _reload = reloadOnSignal(supervisor, notify);

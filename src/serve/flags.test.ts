@@ -203,12 +203,15 @@ describe("serve --record", () => {
     expect((await readObservations(path, 45)).data).toEqual(
       floats(Buffer.concat(exchange.requests.slice(0, 80))),
     );
-    // The next service goes on as well.
-    const next = await serveMeasured(["--record", path]);
+    // The next service goes on as well, also with a smaller ring.
+    const next = await serveMeasured(["--record", path, "--record-rows", "60"]);
+    await next.service.stderr.until(/has 80 observations, more than --record-rows 60: so many are/);
     await ask(next.unix, 80, 20);
     expect((await next.service.stop()).status).toBe(0);
     expect((await readObservations(path, 45)).data).toEqual(
-      floats(Buffer.concat(exchange.requests.slice(0, 100))),
+      floats(
+        Buffer.concat([...exchange.requests.slice(80, 100), ...exchange.requests.slice(20, 80)]),
+      ),
     );
   });
 
@@ -224,6 +227,22 @@ describe("serve --record", () => {
     await ask(unix, 0, 20);
     expect((await service.stop()).status).toBe(0);
     expect(readFileSync(path, "utf8")).toBe("mine");
+  });
+
+  test("is of one service at a time, and free again after its end", async () => {
+    const path = newPath();
+    const { service } = await serveMeasured(["--record", path]);
+    expect(await run(["serve", ...flags, "--socket", newPath(), "--record", path])).toEqual(
+      failed(
+        2,
+        `Cannot record to "${path}": another service records to it, need a file for each; ` +
+          "choose another --record",
+      ),
+    );
+    await service.stop("SIGKILL");
+    const next = await serveMeasured(["--record", path]);
+    expect((await next.service.stop()).status).toBe(0);
+    expect(existsSync(`${path}.lock`)).toBe(false);
   });
 
   test("refuses at the start what is no recording, and leaves it", async () => {
