@@ -31,7 +31,7 @@ test("renderFixScript() has the steps that each machine calls for", async () => 
   });
 });
 
-test("renderFixScript() downloads nothing where a newer library is needed than there is", async () => {
+test("renderFixScript() downloads nothing where a newer library is needed", async () => {
   const script = renderFixScript(
     await diagnosisOf("healthy", { model: { toolkit: "2.5.0", platform: "rk3588" } }),
   );
