@@ -20,6 +20,7 @@ import { readObservations } from "../dataset/observations.ts";
 import { frame, FramedPeer } from "../engine/peer_fixture.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { STATUS } from "../wire/protocol.ts";
+import { KEEP_MS } from "./http/server.ts";
 import {
   Client,
   computeExchange,
@@ -58,6 +59,8 @@ async function serveMeasured(more: readonly string[], options?: StartOptions) {
   const service = await startService([...flags, ...at, ...more], options);
   await service.stderr.until(/live page are at/);
   const metrics = async (...names: string[]): Promise<Record<string, number>> => {
+    // What was said before is forgotten by then.
+    await Bun.sleep(KEEP_MS);
     const text = await (await fetch("http://localhost/metrics", { unix: http })).text();
     return Object.fromEntries(
       names.map((name) => [name, Number(RegExp(`^lite3rl_${name} (.*)$`, "m").exec(text)?.[1])]),

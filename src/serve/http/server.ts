@@ -26,7 +26,7 @@ import { statusOf } from "./status.ts";
 /** A request has no body; a small one is refused for its method. */
 const BODY_BYTES_MAX = 4096;
 /** What a page said stays true for so long: a person sees no less, and a flood costs no more. */
-const KEEP_MS = 250;
+export const KEEP_MS = 250;
 
 const HEADERS = {
   "Cache-Control": "no-store",
