@@ -315,6 +315,12 @@ describe("serve: the model", () => {
     ]);
   });
 
+  test("has a limit of its actions above 0, if any", async () => {
+    expect(await run(["serve", "--model", "p.onnx", "--action-limit", "0"])).toEqual(
+      failed(2, "--action-limit needs a number above 0, got 0"),
+    );
+  });
+
   test("must be a policy in ONNX", async () => {
     const sum = join(directory, "sum.onnx");
     writeFileSync(sum, sumOfTwo());
