@@ -25,7 +25,7 @@ export const libc = dlopen("libc.so.6", {
   send: { args: ["i32", "buffer", FFIType.u64_fast, "i32"], returns: FFIType.i64_fast },
   sendmsg: { args: ["i32", "buffer", "i32"], returns: FFIType.i64_fast },
   recvmsg: { args: ["i32", "buffer", "i32"], returns: FFIType.i64_fast },
-  poll: { args: ["buffer", FFIType.u64_fast, "i32"], returns: "i32" },
+  ppoll: { args: ["buffer", FFIType.u64_fast, "buffer", "ptr"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
   memfd_create: { args: ["cstring", "u32"], returns: "i32" },

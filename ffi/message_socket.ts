@@ -33,6 +33,8 @@ export interface Message {
   readonly bytes: Uint8Array;
   /** The receiver's to close. */
   readonly fds: readonly number[];
+  /** Descriptors came with it that this process could not open: it has as many as it may. */
+  readonly isCut: boolean;
 }
 
 /** Two ends of a new pair; no child inherits one by accident. */
@@ -42,6 +44,13 @@ export function messagePair(): [ours: number, theirs: number] {
   checkCall("socketpair", libc.socketpair(AF_UNIX, type, 0, pair));
   return [pair[0] as number, pair[1] as number];
 }
+
+/** What a message that is cut comes to for who cannot do without the descriptors. */
+export const noDescriptors = (): Lite3Error =>
+  new Lite3Error(
+    "NATIVE",
+    "Cannot take over a file descriptor: this process may open no more, raise its limit",
+  );
 
 /** One end; disposing closes it. */
 export class MessageSocket implements Disposable {
@@ -101,15 +110,13 @@ export class MessageSocket implements Disposable {
       return code === ERRNO.EAGAIN || code === ERRNO.EINTR ? undefined : null;
     }
     const fds = this.#receivedFds();
+    const bytes = this.#bytes.subarray(0, count);
     if ((this.#headerView.getInt32(48, true) & (MSG.CTRUNC | MSG.TRUNC)) !== 0) {
       for (const fd of fds) libc.close(fd);
-      throw new Lite3Error(
-        "NATIVE",
-        "Cannot take over a file descriptor: this process may open no more, raise its limit",
-      );
+      return { bytes, fds: [], isCut: true };
     }
     if (count === 0 && fds.length === 0) return null;
-    return { bytes: this.#bytes.subarray(0, count), fds };
+    return { bytes, fds, isCut: false };
   }
 
   [Symbol.dispose](): void {

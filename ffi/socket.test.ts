@@ -3,6 +3,7 @@ import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../src/base/directory_fixture.ts";
 import { refusalOf } from "../src/base/refusal_fixture.ts";
+import { monotonicUs } from "./clock.ts";
 import { libc } from "./libc.ts";
 import {
   acceptFrom,
@@ -69,6 +70,19 @@ test("send() and receive() carry bytes both ways, and say when there are none", 
   expect([receive(server, buffer), ...buffer]).toEqual([3, 1, 2, 3, 0, 0, 0, 0, 0]);
   expect(send(server, Uint8Array.of(9), 1)).toBe(1);
   expect([receive(client, buffer), buffer[0]]).toEqual([1, 9]);
+});
+
+test("waitReadable() waits for parts of a millisecond, and never shorter", () => {
+  const { server } = connected();
+  const waits = Array.from({ length: 200 }, () => {
+    const startedUs = monotonicUs();
+    expect(waitReadable(server, 0.3)).toBe(false);
+    return monotonicUs() - startedUs;
+  });
+  // Some of so many are not disturbed, on whatever machine.
+  const shortest = Math.min(...waits);
+  expect(shortest).toBeGreaterThanOrEqual(299);
+  expect(shortest).toBeLessThan(900);
 });
 
 test("send() sends what fits, then says WOULD_BLOCK until the other side reads", () => {

@@ -260,17 +260,23 @@ export function closeSocket(fd: number): void {
 
 /** struct pollfd of the one socket that is waited for: file descriptor, events and their answer. */
 const record = new Int32Array(2);
+/** struct timespec: seconds and nanoseconds, in two words each. */
+const timespec = new Int32Array(4);
+const SECONDS_MAX = 2 ** 31 - 1;
 
 function waitFor(fd: number, events: number, timeoutMs: number): boolean {
   const deadline = performance.now() + timeoutMs;
   record[0] = fd;
   record[1] = events;
   for (;;) {
-    const left = Math.max(0, Math.ceil(deadline - performance.now()));
-    const ready = libc.poll(record, 1, left);
+    const leftMs = Math.max(0, deadline - performance.now());
+    const seconds = Math.min(Math.floor(leftMs / 1e3), SECONDS_MAX);
+    timespec[0] = seconds;
+    timespec[2] = Math.min((leftMs - seconds * 1e3) * 1e6, 999_999_999);
+    const ready = libc.ppoll(record, 1, timespec, null);
     if (ready > 0) return true;
     if (ready === 0) return false;
-    if (errno() !== ERRNO.EINTR) checkCall("poll", ready);
+    if (errno() !== ERRNO.EINTR) checkCall("ppoll", ready);
   }
 }
 

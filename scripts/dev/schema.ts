@@ -5,20 +5,34 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { toJsonSchema } from "@valibot/to-json-schema";
+import { acceptReportSchema } from "../../src/report/accept_document.ts";
 import { parityReportSchema } from "../../src/report/parity_document.ts";
 import { ROOT } from "./project.ts";
 
-export const PARITY_SCHEMA = join(ROOT, "src", "report", "parity.schema.json");
+const schemaPath = (name: string): string => join(ROOT, "src", "report", `${name}.schema.json`);
+
+export const PARITY_SCHEMA = schemaPath("parity");
+export const ACCEPT_SCHEMA = schemaPath("accept");
 
 /** The text of `parity.schema.json`. */
 export function paritySchema(): string {
-  const schema = toJsonSchema(parityReportSchema, { typeMode: "output" });
-  return `${JSON.stringify({ ...schema, title: "lite3rl parity --json" }, null, 2)}\n`;
+  return textOf("lite3rl parity --json", toJsonSchema(parityReportSchema, { typeMode: "output" }));
 }
 
-/** Writes it anew. */
+/** The text of `accept.schema.json`. */
+export function acceptSchema(): string {
+  const schema = toJsonSchema(acceptReportSchema, { typeMode: "output" });
+  return textOf("lite3rl accept --json", schema);
+}
+
+function textOf(title: string, schema: object): string {
+  return `${JSON.stringify({ ...schema, title }, null, 2)}\n`;
+}
+
+/** Writes them anew. */
 export default function run(): Promise<number> {
   writeFileSync(PARITY_SCHEMA, paritySchema());
-  console.error(PARITY_SCHEMA);
+  writeFileSync(ACCEPT_SCHEMA, acceptSchema());
+  console.error(`${PARITY_SCHEMA}\n${ACCEPT_SCHEMA}`);
   return Promise.resolve(0);
 }

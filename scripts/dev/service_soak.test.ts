@@ -9,7 +9,13 @@ import { exportDemoPolicy, OBS_STATS } from "../../src/cli/program_fixture.ts";
 import { openPolicy } from "../../src/runtime/open.ts";
 import { ROOT, run } from "./project.ts";
 import { answersOf, buildPeer, writeExchange, writeNetwork } from "./service_peers.ts";
-import { type SoakOptions, soakFaults, soakSound } from "./service_soak.ts";
+import {
+  type SoakOptions,
+  soakFallback,
+  soakFaults,
+  soakReloads,
+  soakSound,
+} from "./service_soak.ts";
 import { describeWith, findTool } from "./test_tools.ts";
 
 const REQUESTS = 20_000;
@@ -38,6 +44,20 @@ describeWith("cc")("the service under many requests", () => {
     expect(answered + lost + deadlineMissed).toBe(requests);
     // Only what the driver left behind itself has no answer.
     expect(lost).toBeLessThanOrEqual(8 * abandoned);
+  });
+
+  test("is noticed by nobody while its model is opened anew", async () => {
+    const options = { ...optionsIn("reloads"), requests: 10 * REQUESTS };
+    const summary = await soakReloads(options, 100);
+    expect(summary).toMatchObject({ wrong: 0, closed: 0, busy: 0, failed: 0, status: 0 });
+    expect(summary.swaps).toBeGreaterThan(0);
+  });
+
+  test("answers by its fallback, marked, while its model fails, hangs and crashes", async () => {
+    const summary = await soakFallback(optionsIn("fallback"));
+    expect(summary).toMatchObject({ wrong: 0, busy: 0, failed: 0, status: 0 });
+    expect(Math.min(summary.fallback, summary.badInput, summary.closed)).toBeGreaterThan(0);
+    expect(summary.answered - summary.fallback).toBeGreaterThan(0);
   });
 
   test("never gives a wrong action while its model fails, hangs and crashes", async () => {

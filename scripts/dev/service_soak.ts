@@ -34,6 +34,8 @@ export interface SoakSummary {
   readonly requests: number;
   readonly answered: number;
   readonly rows: number;
+  /** Of those answered, by the fallback. */
+  readonly fallback: number;
   /** Answers that were not what they must be: of any kind, each is a defect. */
   readonly wrong: number;
   /** Requests whose connection ended before their answer. */
@@ -49,7 +51,9 @@ export interface SoakSummary {
   readonly seconds: number;
   /** Supervisor and engine together, after the first tenth of the run; absent in a short one. */
   readonly residentMb?: { readonly min: number; readonly max: number; readonly last: number };
-  /** The service's own end, and its last words. */
+  /** Times that another engine took over the clients. */
+  readonly swaps: number;
+  /** The service's own end. */
   readonly status: number;
 }
 
@@ -58,7 +62,21 @@ const CONNECTIONS_PER_KIND = 3;
 
 /** A sound policy on the CPU: every request is answered, and rightly. */
 export async function soakSound(options: SoakOptions): Promise<SoakSummary> {
-  const { directory, program } = options;
+  const flags = await prepareSound(options);
+  return soak(options, { mode: "clean", flags, exchange: soundExchange(options) });
+}
+
+/** The same with a spare engine, whose model is opened anew again and again: no client notices. */
+export async function soakReloads(options: SoakOptions, everyMs = 1000): Promise<SoakSummary> {
+  const flags = [...(await prepareSound(options)), "--spare"];
+  const exchange = soundExchange(options);
+  return soak(options, { mode: "clean", flags, exchange, reloadEveryMs: everyMs });
+}
+
+const soundExchange = ({ directory }: SoakOptions): string => join(directory, "sound.exchange");
+
+/** Exports the policy and writes down what it answers; the flags that serve it. */
+async function prepareSound({ directory, program }: SoakOptions): Promise<string[]> {
   const model = join(directory, "soak.onnx");
   const { checkpoint, config, obsStats } = DEMO_POLICY;
   const words = [checkpoint, "--config", config, "--output", model, "--no-check"];
@@ -66,7 +84,7 @@ export async function soakSound(options: SoakOptions): Promise<SoakSummary> {
   if (exported.status !== 0) throw new Error(exported.stderr);
   using policy = await openPolicy(model, obsStats, { backend: "auto" });
   writeExchange(join(directory, "sound.exchange"), await answersOf(policy, ROWS));
-  return soak(options, "sound", ["--model", model, "--obs-stats", obsStats], {});
+  return ["--model", model, "--obs-stats", obsStats];
 }
 
 /**
@@ -75,7 +93,22 @@ export async function soakSound(options: SoakOptions): Promise<SoakSummary> {
  * answered is right.
  */
 export async function soakFaults(options: SoakOptions): Promise<SoakSummary> {
+  const { flags, env, exchange } = await prepareFaults(options);
+  return soak(options, { mode: "faults", flags, env, exchange });
+}
+
+/** The same with a fallback on the CPU: all that is finite is answered, and marked as it must be. */
+export async function soakFallback(options: SoakOptions): Promise<SoakSummary> {
+  const [, sound = ""] = await prepareSound(options);
+  const { flags, env, exchange } = await prepareFaults(options);
+  const fallback = ["--fallback", "mlp", "--fallback-model", sound];
+  const mode = `fallback:${soundExchange(options)}` as const;
+  return soak(options, { mode, flags: [...flags, ...fallback], env, exchange });
+}
+
+async function prepareFaults(options: SoakOptions): Promise<Omit<SoakRun, "mode">> {
   const { directory, requests } = options;
+  const exchange = join(directory, "faults.exchange");
   const model = join(directory, "soak.rknn");
   writeFileSync(model, doubleOf(await demoNetwork()));
   const once = join(directory, "once");
@@ -85,7 +118,7 @@ export async function soakFaults(options: SoakOptions): Promise<SoakSummary> {
     const normalizer = createNormalizer(await readObservationStats(DEMO_POLICY.obsStats));
     const backend = await openIsolated(readFileSync(model), doubleOptions());
     using policy = createPolicy(backend, normalizer);
-    writeExchange(join(directory, "faults.exchange"), await answersOf(policy, ROWS));
+    writeExchange(exchange, await answersOf(policy, ROWS));
   }
   const { env } = doubleOptions({
     FAIL: "run:%50:-1",
@@ -97,19 +130,26 @@ export async function soakFaults(options: SoakOptions): Promise<SoakSummary> {
     ONCE: once,
   });
   const flags = ["--model", model, "--obs-stats", DEMO_POLICY.obsStats, "--librknnrt", library];
-  return soak(options, "faults", [...flags, "--io", "float"], env ?? {});
+  return { flags: [...flags, "--io", "float"], env, exchange };
+}
+
+/** One service and what its clients expect of it. */
+interface SoakRun {
+  readonly mode: "clean" | "faults" | `fallback:${string}`;
+  readonly flags: readonly string[];
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly exchange: string;
+  readonly reloadEveryMs?: number;
 }
 
 /** Starts the service, drives it, ends it. */
 async function soak(
   options: SoakOptions,
-  name: "sound" | "faults",
-  flags: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
+  { mode, flags, env = {}, exchange, reloadEveryMs }: SoakRun,
 ): Promise<SoakSummary> {
   const { program, cc, directory, requests, seed = 1, onProgress } = options;
   const driver = buildPeer("soak", cc, directory);
-  const socket = join(directory, `${name}.sock`);
+  const socket = join(directory, "soak.sock");
   await using service = await startService(
     [...program, "serve", ...flags, "--socket", socket, "--tcp", "127.0.0.1:0"],
     env,
@@ -118,10 +158,10 @@ async function soak(
     service.endpoints.map((endpoint) => `${protocol}:${endpoint}`),
   );
   const connections = kinds.flatMap((kind) => Array<string>(CONNECTIONS_PER_KIND).fill(kind));
-  const mode = name === "faults" ? "faults" : "clean";
-  const exchange = join(directory, `${name}.exchange`);
   const words = [exchange, requests, seed, mode, ...connections].map(String);
   const child = Bun.spawn([driver, ...words], { stdio: ["ignore", "pipe", "inherit"] });
+  const reload = (): void => void process.kill(service.pid, "SIGUSR1");
+  const reloading = reloadEveryMs === undefined ? undefined : setInterval(reload, reloadEveryMs);
   const memory: number[] = [];
   let last: Record<string, unknown> = {};
   for await (const line of readLines(child.stdout)) {
@@ -132,20 +172,21 @@ async function soak(
     if (settled > requests / 10) memory.push(residentMb(service.pid));
   }
   const driverStatus = await child.exited;
+  clearInterval(reloading);
   if (last.requests === undefined) throw new Error(`soak: the driver ended with ${driverStatus}`);
-  const status = await service.stop();
+  const { status, swaps } = await service.stop();
   const sorted = memory.toSorted((a, b) => a - b);
   const [min, max] = [sorted[0], sorted.at(-1)];
   const resident = min === undefined ? {} : { residentMb: { min, max, last: memory.at(-1) } };
-  return { ...(last as unknown as SoakSummary), ...resident, status } as SoakSummary;
+  return { ...(last as unknown as SoakSummary), ...resident, swaps, status } as SoakSummary;
 }
 
 interface Service extends AsyncDisposable {
   readonly pid: number;
   /** `unix:PATH` and `tcp:HOST:PORT`. */
   readonly endpoints: readonly string[];
-  /** Asks it to end; its exit status. */
-  stop(): Promise<number>;
+  /** Asks it to end; its exit status, and how often it said that an engine took over. */
+  stop(): Promise<Pick<SoakSummary, "status" | "swaps">>;
 }
 
 async function startService(
@@ -158,9 +199,10 @@ async function startService(
   });
   // Its notices of the faults are many; they are read, so that it is never held up by them.
   const said = new Response(child.stderr).text();
-  const stop = async (): Promise<number> => {
+  const stop: Service["stop"] = async () => {
     child.kill("SIGTERM");
-    return child.exited;
+    const status = await child.exited;
+    return { status, swaps: [...(await said).matchAll(/ serves, \d+ connections? moved/g)].length };
   };
   const { value } = await readLines(child.stdout).next();
   const endpoints = value?.match(/\b(?:unix|tcp):[^ ]+/g) ?? [];

@@ -1,16 +1,25 @@
 /**
- * `bun run soak [--requests 10000000] [--fault-requests 100000] [--seed 1]`: the built service
- * under millions of requests, then over a library that fails, hangs and crashes. Prints a summary
- * of each as JSON; fails if any answer was wrong, or if memory grew.
+ * `bun run soak [--requests 10000000] [--reload-requests 1000000] [--fault-requests 100000]
+ * [--fallback-requests 100000] [--seed 1]`: the built service under millions of requests; then
+ * while its model is opened anew each second; then over a library that fails, hangs and crashes,
+ * without and with a fallback. Prints a summary of each as JSON; fails if any answer was wrong, or
+ * if memory grew.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import build from "./build.ts";
 import { NATIVE_BINARY } from "./project.ts";
-import { type SoakOptions, type SoakSummary, soakFaults, soakSound } from "./service_soak.ts";
+import {
+  type SoakOptions,
+  type SoakSummary,
+  soakFallback,
+  soakFaults,
+  soakReloads,
+  soakSound,
+} from "./service_soak.ts";
 import { TOOLS } from "./tools.ts";
 
 /** Memory is flat within ±2 MB; over fewer requests than these it has not settled. */
@@ -22,7 +31,9 @@ export default async function soak(args: readonly string[]): Promise<number> {
     args: [...args],
     options: {
       requests: { type: "string", default: "10000000" },
+      "reload-requests": { type: "string", default: "1000000" },
       "fault-requests": { type: "string", default: "100000" },
+      "fallback-requests": { type: "string", default: "100000" },
       seed: { type: "string", default: "1" },
     },
   });
@@ -31,17 +42,22 @@ export default async function soak(args: readonly string[]): Promise<number> {
   const built = await build([process.arch]);
   if (built !== 0) return built;
   const directory = mkdtempSync(join(tmpdir(), "lite3rl-soak-"));
-  const common = { program: [NATIVE_BINARY], cc: cc.path, directory, seed: count(values.seed) };
+  const common = { program: [NATIVE_BINARY], cc: cc.path, seed: count(values.seed) };
   const runs = [
     { name: "sound", start: soakSound, requests: count(values.requests) },
+    { name: "reloads", start: soakReloads, requests: count(values["reload-requests"]) },
     { name: "faults", start: soakFaults, requests: count(values["fault-requests"]) },
-  ];
+    { name: "fallback", start: soakFallback, requests: count(values["fallback-requests"]) },
+  ] as const;
   let isGood = true;
   try {
     for (const { name, start, requests } of runs) {
       if (requests === 0) continue;
-      const summary = await start({ ...common, requests, onProgress: progressOf(name, requests) });
-      const faults = findFaults(summary, requests);
+      const own = join(directory, name);
+      mkdirSync(own);
+      const onProgress = progressOf(name, requests);
+      const summary = await start({ ...common, directory: own, requests, onProgress });
+      const faults = findFaults(summary, name === "sound" && requests >= FLAT_FROM);
       console.log(JSON.stringify({ name, ...summary, faults }));
       isGood &&= faults.length === 0;
     }
@@ -65,11 +81,11 @@ function progressOf(name: string, requests: number): SoakOptions["onProgress"] {
 }
 
 /** What of the run must not be. */
-function findFaults({ wrong, status, residentMb }: SoakSummary, requests: number): string[] {
+function findFaults({ wrong, status, residentMb }: SoakSummary, isFlat: boolean): string[] {
   const grown = residentMb === undefined ? 0 : residentMb.max - residentMb.min;
   return [
     ...(wrong > 0 ? [`${wrong} wrong answers`] : []),
     ...(status !== 0 ? [`the service ended with status ${status}`] : []),
-    ...(requests >= FLAT_FROM && grown > FLAT_MB ? [`memory varied by ${grown} MB`] : []),
+    ...(isFlat && grown > FLAT_MB ? [`memory varied by ${grown} MB`] : []),
   ];
 }

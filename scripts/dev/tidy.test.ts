@@ -88,7 +88,7 @@ const ORDER = [
     "src/init",
     "src/npu_process",
   ],
-  ["src/demo"],
+  ["src/demo", "src/accept"],
   ["src/cli"],
   ["src/main.ts"],
 ];

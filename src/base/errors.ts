@@ -72,6 +72,21 @@ export async function describeSource<T>(
   }
 }
 
+/** An operating error as a value; a programmer's is thrown on. */
+export function operatingError(error: unknown): Lite3Error {
+  if (error instanceof Lite3Error) return error;
+  throw error;
+}
+
+/** What `action` gives, or the operating error that it throws. */
+export function outcomeOf<T>(action: () => T): T | Lite3Error {
+  try {
+    return action();
+  } catch (error) {
+    return operatingError(error);
+  }
+}
+
 /** Quotes a value for a message, escaping control characters and cutting what is overlong. */
 export function quote(value: unknown): string {
   const text = JSON.stringify(String(value));

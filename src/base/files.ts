@@ -30,7 +30,11 @@ export interface ByteSource extends Disposable {
 
 /** Opens a file for reading in pieces. Throws NOT_FOUND for what is missing or not a file. */
 export function openFile(path: string): ByteSource {
-  const fd = openInput(path);
+  return descriptorSource(openInput(path), path);
+}
+
+/** A file that is open, which is closed with the source; `path` names it in errors. */
+export function descriptorSource(fd: number, path: string): ByteSource {
   const size = fstatSync(fd).size;
   return {
     size,
@@ -61,9 +65,22 @@ export function memorySource(bytes: Uint8Array): ByteSource {
   };
 }
 
+/** Where inputs are found by their names. */
+export interface FileSet {
+  has(path: string): boolean;
+  /** Throws NOT_FOUND for what is not there. */
+  open(path: string): ByteSource;
+}
+
+export const DISK: FileSet = { has: existsSync, open: openFile };
+
 /** Reads a whole file of at most `bytesMax` bytes. */
-export function readFile(path: string, bytesMax: number): Uint8Array<ArrayBuffer> {
-  using source = openFile(path);
+export function readFile(
+  path: string,
+  bytesMax: number,
+  files: FileSet = DISK,
+): Uint8Array<ArrayBuffer> {
+  using source = files.open(path);
   if (source.size > bytesMax) {
     throw new Lite3Error(
       "TOO_LARGE",

@@ -61,6 +61,8 @@ export const LIMITS = {
   captureBytes: 64 << 20,
   /** The log of one run: ten hours of a Lite3 at 50 Hz have some 1 GB. */
   runLogBytes: 4 * 2 ** 30,
+  /** An acceptance's archive, unpacked: its run's log has some 20 MB for ten minutes. */
+  acceptanceBytes: 512 << 20,
   /** Connections one service holds: each costs two buffers and a file descriptor. */
   connections: 1_024,
   /** `sun_path` holds 108 bytes with its terminating zero (unix(7)). */

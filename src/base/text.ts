@@ -11,9 +11,9 @@ export function shellWord(path: string): string {
 /** `[1, 45]`; what is not a number stands for itself. */
 export const shapeText = (shape: readonly (number | string)[]): string => `[${shape.join(", ")}]`;
 
-/** `1 file`, `2 files`. */
-export const plural = (count: number, word: string): string =>
-  `${count} ${word}${count === 1 ? "" : "s"}`;
+/** `1 file`, `2 files`; with `many`, `2 queries`. */
+export const plural = (count: number, word: string, many = `${word}s`): string =>
+  `${count} ${count === 1 ? word : many}`;
 
 /** Text of a file as one line of a terminal: control characters escaped, cut when overlong. */
 export function plain(text: string, lengthMax = 120): string {

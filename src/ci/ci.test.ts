@@ -5,10 +5,11 @@
 
 import { parseWorkflow } from "@actions/workflow-parser";
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
-import { describeWith, findTool } from "../../scripts/dev/test_tools.ts";
+import { BINARIES, run as runProgram } from "../../scripts/dev/project.ts";
+import { describeWith, findTool, skipBecause } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { sha256 } from "../base/files.ts";
 import { programCommand } from "../base/program.ts";
@@ -181,7 +182,9 @@ const server = Bun.serve({
   fetch: ({ url }) =>
     url.endsWith("/lite3rl-linux-x64")
       ? new Response(program)
-      : new Response("none", { status: 404 }),
+      : url.endsWith("/binary")
+        ? new Response(Bun.file(BINARIES.x64))
+        : new Response("none", { status: 404 }),
 });
 afterAll(() => server.stop(true));
 
@@ -308,5 +311,30 @@ describe("the download in a workflow", () => {
     expect(results[1]?.said).toContain("FAILED");
     expect(results[2]?.said).toContain("404");
     rmSync(home, { recursive: true, force: true });
+  });
+});
+
+const describeBinary =
+  existsSync(BINARIES.x64) && process.arch === "x64"
+    ? describe
+    : skipBecause("needs the x64 binary on x86-64; bun run build makes it");
+
+describeBinary("the workflow that the binary writes", () => {
+  test("takes that binary by its digest, and no other", async () => {
+    const { root } = await makeProject("binary");
+    expect(runProgram([BINARIES.x64, "ci", "init", "gitlab", root]).status).toBe(0);
+    const { variables: own, before_script: before } = readGitlab(root);
+    const LITE3RL_SHA256 = sha256(readFileSync(BINARIES.x64));
+    expect(own["LITE3RL_SHA256"]).toBe(LITE3RL_SHA256);
+    const script = [...before, "lite3rl --version"].join("\n");
+    const HOME = join(directory, "home-binary");
+    const env = { HOME, LITE3RL_SHA256, LITE3RL_URL: `http://127.0.0.1:${server.port}/binary` };
+    const taken = await shell(script, { cwd: root, env });
+    expect(taken).toEqual({ status: 0, said: expect.stringContaining("(bun 1.4.5, linux-x64)") });
+    const refused = await shell(script, {
+      cwd: root,
+      env: { ...env, ...variables, LITE3RL_SHA256 },
+    });
+    expect(refused).toEqual({ status: 1, said: expect.stringContaining("FAILED") });
   });
 });

@@ -218,6 +218,11 @@ describe("lite3rl --version and --help", () => {
         { warmup: 16, socket: "/tmp/lite3_policy.sock", obsStats: "inputs/obs_stats.npz" },
       ],
       [
+        "compare_outputs.py build/policy.onnx build/policy.rknn --dataset build/calib_obs.npy " +
+          "--obs-stats inputs/obs_stats.npz",
+        { dataset: "build/calib_obs.npy", obsStats: "inputs/obs_stats.npz", mae: 1e-3 },
+      ],
+      [
         "run_rknn_agent.py --model build/policy.rknn --obs-stats inputs/obs_stats.npz " +
           "--env interface.robot.simulation.pybullet_env:make_env --steps 512",
         { steps: 512, env: "interface.robot.simulation.pybullet_env:make_env" },

@@ -6,7 +6,7 @@
 import type { CAC } from "cac";
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { type Command, flagName, positionalsOf, takesText } from "./command.ts";
+import { type Command, flagName, positionalsOf, takesList, takesText } from "./command.ts";
 import { createCli, GLOBAL_SWITCHES } from "./program.ts";
 import {
   mergeSettings,
@@ -160,7 +160,8 @@ function checkFlagNames(command: Command, given: Record<string, unknown>): void 
       const word = value === false ? `--no-${name.slice(2)}` : name;
       throw unknownFlag(key.length === 1 ? `-${key}` : word, command.name, known);
     }
-    if (Array.isArray(value)) {
+    const schema = command.flags[key]?.schema;
+    if (Array.isArray(value) && (schema === undefined || !takesList(schema))) {
       throw new Lite3Error("USAGE", `${name} was given ${value.length} times, it is taken once`);
     }
     if (key in GLOBAL_SWITCHES && typeof value !== "boolean") {

@@ -9,6 +9,7 @@ import {
   switchValue,
   textValue,
   vectorValue,
+  wordsValue,
   wordValue,
 } from "./command.ts";
 
@@ -30,6 +31,12 @@ const CASES: Record<string, readonly [schema: v.GenericSchema, input: unknown, o
       ],
       [pathValue(), true, { refused: "needs a path, got true" }],
       [pathValue(), "", { refused: "needs a path, got an empty one" }],
+    ],
+    wordsValue: [
+      [wordsValue(["a", "b", "c"]), "c,a", ["a", "c"]],
+      [wordsValue(["a", "b"]), ["b", "a,b"], ["a", "b"]],
+      [wordsValue(["a", "b"]), "a,x", { refused: 'needs some of a, b, got "x"' }],
+      [wordsValue(["a", "b"]), true, { refused: 'needs some of a, b, got "true"' }],
     ],
     textValue: [
       [textValue("a name"), "x", "x"],

@@ -110,6 +110,9 @@ export const takesPath = (schema: v.GenericSchema): boolean => metadataOf(schema
 /** Does the flag take the words as they are typed? */
 export const takesText = (schema: v.GenericSchema): boolean => metadataOf(schema).isText === true;
 
+/** May the flag be given more than once? */
+export const takesList = (schema: v.GenericSchema): boolean => metadataOf(schema).isList === true;
+
 function metadataOf(schema: v.GenericSchema): Record<string, unknown> {
   return v.getMetadata("wrapped" in schema ? (schema.wrapped as v.GenericSchema) : schema);
 }
@@ -162,6 +165,20 @@ export const wordValue = <const W extends readonly string[]>(
   words: W,
 ): v.GenericSchema<unknown, W[number]> =>
   v.picklist(words, (issue) => `needs one of ${words.join(", ")}, got ${received(issue)}`);
+
+/** Some of the given words, each once and in their order: with commas between, or the flag again. */
+export const wordsValue = <const W extends readonly string[]>(
+  words: W,
+): v.GenericSchema<unknown, W[number][]> =>
+  v.pipe(
+    v.unknown(),
+    v.transform((given) => [given].flat().flatMap((text) => String(text).split(","))),
+    v.array(
+      v.picklist(words, (issue) => `needs some of ${words.join(", ")}, got ${issue.received}`),
+    ),
+    v.transform((given) => words.filter((word) => given.includes(word))),
+    v.metadata({ isList: true }),
+  );
 
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/;
 const SECONDS = { ms: 0.001, s: 1, m: 60, h: 3600 } as const;

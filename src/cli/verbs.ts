@@ -68,6 +68,13 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("../parity/command.ts")).default,
   },
   {
+    name: "accept",
+    aliases: [],
+    summary:
+      "Measure the limits of acceptance on a board, and archive the verdict with its evidence",
+    load: async () => (await import("../accept/command.ts")).default,
+  },
+  {
     name: "ci",
     aliases: [],
     summary: "Write a CI workflow that exports, converts and checks parity on each change",

@@ -48,27 +48,28 @@ export function figureFailure(
     return `${name} is not shown: ${plural(pairs, "pair")} of episodes to compare`;
   }
   const { mean, low, high } = worsening;
-  const sentence =
-    `${name} is worse by ${figure(mean)}${unit === "" ? "" : ` ${unit}`} ` +
-    `(${level * 100} %: ${figure(low)} to ${figure(high)}), margin ${figure(margin)}`;
-  if (verdict === "worse") return sentence;
-  if (all === "does not walk as well") return `${sentence}: not shown`;
+  const ofUnit = (value: number): string => `${figure(value)}${unit === "" ? "" : ` ${unit}`}`;
+  const against = `(${level * 100} %: ${figure(low)} to ${figure(high)}), margin ${figure(margin)}`;
+  if (verdict === "worse") return `${name} is worse by ${ofUnit(mean)} ${against}`;
+  const sentence = `${name} may be worse by up to ${ofUnit(high)} ${against}: not shown`;
+  if (all === "does not walk as well") return sentence;
   const needed = episodesNeeded(found, episodes);
-  const cure = needed === undefined ? "more episodes" : `--episodes ${needed} may tell`;
-  return `${sentence}: not shown, ${cure}`;
+  return `${sentence}, ${needed === undefined ? "more episodes" : `--episodes ${needed} may tell`}`;
 }
 
 /**
  * So many that the interval would be within the margin, were the mean the true one. Its width goes
- * with the root of their number; of falls that nobody had, with the number.
+ * with the root of their number; where nobody fell, the odds of its end go with the number.
  */
 function episodesNeeded(
-  { a, b, worsening, margin }: ClosedLoopFigure,
+  { name, a, b, worsening, margin }: ClosedLoopFigure,
   episodes: number,
 ): number | undefined {
   if (worsening === null || worsening.mean >= margin) return undefined;
-  const ratio = (worsening.high - worsening.mean) / (margin - worsening.mean);
-  const times = a === 0 && b === 0 ? ratio : ratio ** 2;
+  const { mean, high } = worsening;
+  const odds = (share: number): number => share / (1 - share);
+  const isFallFree = name === "falls" && a === 0 && b === 0;
+  const times = isFallFree ? odds(high) / odds(margin) : ((high - mean) / (margin - mean)) ** 2;
   const needed = Math.ceil((1.1 * times * episodes) / 10) * 10;
   return needed > episodes && needed <= EPISODES_MAX ? needed : undefined;
 }

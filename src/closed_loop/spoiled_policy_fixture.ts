@@ -24,7 +24,7 @@ export function spoilWeights(
   const initializer = model.graph?.initializer?.map((tensor) => {
     const { dims = [], dataType, rawData } = tensor;
     if (dims.length !== 2 || dataType !== DATA_TYPE.float32 || rawData === undefined) return tensor;
-    const weights = new Float32Array(rawData.slice().buffer);
+    const weights = new Float32Array(new Uint8Array(rawData).buffer);
     const square = weights.reduce((sum, weight) => sum + weight * weight, 0) / weights.length;
     const reach = level * Math.sqrt(3 * square);
     const spoiled = weights.map((weight) => weight + random.between(-reach, reach));

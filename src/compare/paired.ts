@@ -2,7 +2,7 @@
  * Paired differences with confidence intervals: the same episode on two sides, many times.
  */
 
-import { bisect, mean, probit, sampleStandardDeviation } from "simple-statistics";
+import { bisect, errorFunction, mean, sampleStandardDeviation } from "simple-statistics";
 import { assert } from "../base/assert.ts";
 
 export interface Interval {
@@ -44,7 +44,7 @@ export function proportionInterval(counts: PairCounts, level: number): Interval 
   const { both, onlyA, onlyB, neither } = counts;
   const pairs = both + onlyA + onlyB + neither;
   assert(pairs > 0, "at least one pair");
-  const z = probit((1 + level) / 2);
+  const z = normalReach(level);
   const a = wilson(both + onlyA, pairs, z);
   const b = wilson(both + onlyB, pairs, z);
   const phi = correlation(counts);
@@ -56,6 +56,11 @@ export function proportionInterval(counts: PairCounts, level: number): Interval 
     low: difference - reach(b.share - b.low, a.high - a.share),
     high: difference + reach(b.high - b.share, a.share - a.low),
   };
+}
+
+/** ±z holds a part `level` of the normal distribution; the library's `probit` has two digits. */
+function normalReach(level: number): number {
+  return Math.SQRT2 * bisect((x) => errorFunction(x) - level, 0, 6, 100, 1e-12);
 }
 
 /** Wilson's score interval of `count` in `of`. */

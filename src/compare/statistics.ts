@@ -54,11 +54,14 @@ export interface Comparison extends ErrorStatistics {
 /**
  * Compares two sets of actions, both [samples, names.length] row-major. No samples, lengths that
  * differ and numbers that are not finite are failures, never a vacuous pass.
+ *
+ * @param nameOf a sample in the message of such a failure
  */
 export function compareActions(
   a: Float32Array,
   b: Float32Array,
   names: readonly string[],
+  nameOf = (sample: number): string => `Sample ${sample}`,
 ): Comparison {
   const width = names.length;
   assert(width > 0, "at least one output");
@@ -73,7 +76,8 @@ export function compareActions(
   for (let i = 0; i < a.length; i++) {
     const x = a[i] as number;
     const y = b[i] as number;
-    if (!Number.isFinite(x) || !Number.isFinite(y)) throw notFinite(i, width, names, x, y);
+    if (!Number.isFinite(x) || !Number.isFinite(y))
+      throw notFinite(`${nameOf(Math.floor(i / width))}, ${names[i % width]}`, x, y);
     errors[i] = Math.abs(x - y);
   }
   const worstSamples = findWorst(errors, names);
@@ -135,16 +139,9 @@ function findWorst(errors: Float64Array, names: readonly string[]): WorstSample[
   return largest.sort((one, other) => other.error - one.error).slice(0, WORST);
 }
 
-function notFinite(
-  index: number,
-  width: number,
-  names: readonly string[],
-  x: number,
-  y: number,
-): Lite3Error {
+function notFinite(place: string, x: number, y: number): Lite3Error {
   return new Lite3Error(
     "CHECK_FAILED",
-    `Sample ${Math.floor(index / width)}, ${names[index % width]}: ` +
-      `the actions are ${x} and ${y}, need finite numbers`,
+    `${place}: the actions are ${x} and ${y}, need finite numbers`,
   );
 }

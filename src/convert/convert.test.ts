@@ -241,7 +241,7 @@ describe("convert() refuses", () => {
       "a missing set",
       { dataset: "none.npy" },
       "NOT_FOUND",
-      /^Cannot read "none\.npy": there is no/,
+      /^Cannot read observations "none\.npy": there is no .*lite3rl collect makes$/,
     ],
     ["a set of another width", { dataset: wide }, "CONFIG", /shape \[20, 44\], need \[rows, 45\]/],
     [

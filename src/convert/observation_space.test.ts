@@ -11,14 +11,8 @@ import {
   modelOf,
   readGoldenActions,
 } from "../policy/policy_fixture.ts";
-import type { ModelFile } from "../runtime/open.ts";
-import {
-  checkSpace,
-  chooseSpace,
-  foldedNormalizer,
-  spaceEvidence,
-  toNetworkSpace,
-} from "./observation_space.ts";
+import { foldedNormalizer, type ModelFile } from "../runtime/open.ts";
+import { checkSpace, chooseSpace, spaceEvidence, toNetworkSpace } from "./observation_space.ts";
 
 const statistics = await demoNormalizer();
 const golden = await readGoldenActions();

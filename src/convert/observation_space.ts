@@ -8,9 +8,8 @@ import { Lite3Error, quote } from "../base/errors.ts";
 import { warn } from "../base/log.ts";
 import { columnStatistics } from "../dataset/column_statistics.ts";
 import type { Observations } from "../dataset/observations.ts";
-import { tensorFloats } from "../formats/onnx.ts";
-import { createNormalizer, type Normalizer } from "../policy/normalizer.ts";
-import { chooseNormalizer, type ModelFile } from "../runtime/open.ts";
+import type { Normalizer } from "../policy/normalizer.ts";
+import { chooseNormalizer, foldedNormalizer, type ModelFile } from "../runtime/open.ts";
 
 export interface NetworkSpace {
   /** What belongs before the network; undefined where the network takes raw rows. */
@@ -27,17 +26,6 @@ export async function chooseSpace(
 ): Promise<NetworkSpace> {
   const normalizer = await chooseNormalizer(file, observationSize, obsStats);
   return { normalizer, statistics: normalizer ?? foldedNormalizer(file) };
-}
-
-/** The normalizer that `lite3rl export` folded in, by the names of its constants. */
-export function foldedNormalizer({ model, metadata }: ModelFile): Normalizer | undefined {
-  if (metadata?.normalizer !== "folded") return undefined;
-  const find = (name: string): Float32Array | undefined => {
-    const tensor = model.graph.initializer?.find((one) => one.name === `obs_normalizer.${name}`);
-    return tensor && tensorFloats(tensor);
-  };
-  const [mean, std] = [find("mean"), find("std")];
-  return mean && std && mean.length === std.length ? createNormalizer({ mean, std }) : undefined;
 }
 
 /** A raw set as the network sees it. */

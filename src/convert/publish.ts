@@ -3,8 +3,10 @@
  * did not lies beside, and what had the name keeps it.
  */
 
+import { existsSync } from "node:fs";
 import { version } from "../../package.json" with { type: "json" };
 import { removeFile, sha256, writeDescribedFile } from "../base/files.ts";
+import { notice } from "../base/log.ts";
 import { metadata } from "../formats/onnx.ts";
 import { type ConversionRecord, encodeRecord, recordPath } from "../policy/conversion_record.ts";
 import type { ClosedLoop } from "../report/closed_loop_document.ts";
@@ -28,7 +30,17 @@ export function publish(conversion: Conversion, built: Built, seconds: number): 
   const record = recordOf(conversion, built, { forced: !passed && force, seconds });
   writeDescribedFile(path, built.rknn, { path: recordPath(path), text: encodeRecord(record) });
   removeFile(logPath(output));
+  if (passed) removeRejected(output);
   return { path, recordPath: recordPath(path), record };
+}
+
+/** What an earlier conversion had refused is no longer of this output. */
+function removeRejected(output: string): void {
+  const rejected = rejectedPath(output);
+  if (!existsSync(rejected)) return;
+  removeFile(rejected);
+  removeFile(recordPath(rejected));
+  notice(`removed ${rejected}, which an earlier conversion had left`);
 }
 
 function recordOf(

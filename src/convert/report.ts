@@ -61,7 +61,13 @@ export function renderConversion(result: ConvertResult): string {
     `MAE ${figure(parity.mae)} against ${figure(options.mae)} on ${samples.heldOutRows} ` +
       `observations, largest single error ${figure(parity.max)}: ` +
       passed(closedLoop !== null || problems.length === 0),
-    ...(closedLoop === null ? [] : ["", renderClosedLoop(closedLoop)]),
+    ...(closedLoop === null
+      ? []
+      : [
+          "",
+          renderClosedLoop(closedLoop),
+          `a is the policy in float32, b ${built.length > 0 ? "the file" : "the precision"}, emulated`,
+        ]),
     ...written,
   ].join("\n");
 }

@@ -10,7 +10,8 @@ import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
 import { plural } from "../base/text.ts";
 import { holdOut } from "../dataset/hold_out.ts";
-import { generateObservations, readObservations } from "../dataset/observations.ts";
+import { generateObservations } from "../dataset/generate_observations.ts";
+import { readObservations } from "../dataset/observations.ts";
 import {
   checkSpace,
   chooseSpace,

@@ -13,7 +13,7 @@ import {
   start,
   TextStream,
 } from "../cli/program_fixture.ts";
-import { generateObservations } from "../dataset/observations.ts";
+import { generateObservations } from "../dataset/generate_observations.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { encodeOnnx, makeNode } from "../formats/onnx.ts";
 import { parseRknn } from "../formats/rknn.ts";
@@ -131,6 +131,11 @@ describe("lite3rl convert", () => {
     expect(json.cure).toMatch(/^float16 passes by emulation \(MAE .*--precision fp16$/);
     expect(endings(output)).toEqual(["", ".json", ".rejected", ".rejected.json"]);
     expect(isUntouched(output)).toBe(true);
+
+    // What passes later does not stand beside what had not.
+    const later = await convert(output);
+    expect(later.stderr).toContain(`removed ${output}.rejected, which an earlier conversion`);
+    expect(endings(output)).toEqual(["", ".json"]);
   });
 
   realTest(

@@ -9,7 +9,7 @@ import { writeNpz } from "../formats/npz.ts";
 import type { Tensor } from "../formats/tensor.ts";
 import { runStep } from "../run_log/run_step_fixture.ts";
 import { openRunLog } from "../run_log/write_run_log.ts";
-import { generateObservations, readObservations } from "./observations.ts";
+import { readObservations, readSamples } from "./observations.ts";
 
 const directory = temporaryDirectory();
 let count = 0;
@@ -106,6 +106,46 @@ describe("readObservations()", () => {
     ]);
   });
 
+  test("leaves out rows that are not plausible; readSamples() gives all", async () => {
+    const kinds = { dtype: "uint8", shape: [3], data: Uint8Array.of(0, 1, 2) } as const;
+    const path = write({ obs: floats([3, 2]), kinds });
+    const label = basename(path);
+    expect([await readObservations(path, 2), await readSamples(path, 2)]).toEqual([
+      { label, rows: 1, data: Float32Array.of(0, 1) },
+      {
+        label,
+        rows: 3,
+        data: Float32Array.of(0, 1, 2, 3, 4, 5),
+        kinds: [
+          { kind: "plausible", rows: 1 },
+          { kind: "edge", rows: 1 },
+          { kind: "adversarial", rows: 1 },
+        ],
+      },
+    ]);
+  });
+
+  const unordered: readonly [what: string, values: readonly number[]][] = [
+    ["no plausible row first", [1, 1, 2]],
+    ["rows out of order", [0, 2, 1]],
+    ["an unknown kind", [0, 1, 9]],
+    ["another number of rows", [0, 1]],
+    ["no row", []],
+  ];
+  for (const [what, values] of unordered) {
+    test(`refuses kinds with ${what}`, async () => {
+      const data = Uint8Array.from(values);
+      const kinds = { dtype: "uint8", shape: [values.length], data } as const;
+      const path = write({ obs: floats([3, 2]), kinds });
+      expect(await refusalOf(() => readObservations(path, 2))).toEqual({
+        code: "MALFORMED",
+        message:
+          `Cannot read observations "${path}": its array "kinds" does not say of each row in ` +
+          "order what kind it is",
+      });
+    });
+  }
+
   test("refuses an .npz of which it cannot tell the array", async () => {
     const many = write({ a: floats([2, 3]), b: floats([2, 3]) });
     const none = write({});
@@ -157,36 +197,9 @@ describe("readObservations()", () => {
     });
     expect(await refusalOf(async () => readObservations("none.npy", 3))).toEqual({
       code: "NOT_FOUND",
-      message: 'Cannot read "none.npy": there is no such file, need a file',
+      message:
+        'Cannot read observations "none.npy": there is no such file, need a set that ' +
+        "lite3rl collect makes",
     });
-  });
-});
-
-describe("generateObservations()", () => {
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, value) => sum + value, 0) / values.length;
-  const column = (data: Float32Array, width: number, at: number): number[] =>
-    [...data].filter((_, i) => i % width === at);
-
-  test("draws standard normal numbers, the same for the same seed", () => {
-    const { label, rows, data } = generateObservations(4000, 3, 7, undefined);
-    expect({ label, rows, length: data.length }).toEqual({
-      label: "generated, seed 7",
-      rows: 4000,
-      length: 12_000,
-    });
-    expect(Math.abs(mean([...data]))).toBeLessThan(0.05);
-    expect(mean([...data].map((value) => value ** 2))).toBeWithin(0.95, 1.05);
-    expect(generateObservations(4000, 3, 7, undefined).data).toEqual(data);
-    expect(generateObservations(4000, 3, 8, undefined).data).not.toEqual(data);
-  });
-
-  test("draws around the statistics of each column, where there are some", () => {
-    const stats = { mean: Float32Array.of(10, -5), std: Float32Array.of(0, 2) };
-    const { data } = generateObservations(4000, 2, 0, stats);
-    expect(new Set(column(data, 2, 0))).toEqual(new Set([10]));
-    const second = column(data, 2, 1);
-    expect(mean(second)).toBeWithin(-5.2, -4.8);
-    expect(mean(second.map((value) => (value + 5) ** 2))).toBeWithin(3.6, 4.4);
   });
 });

@@ -2,32 +2,47 @@
  * The observations that both sides are given: a recorded set, or seeded ones.
  */
 
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
 import { memorySource, readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice } from "../base/log.ts";
-import { createRandom } from "../base/random.ts";
 import { readNpy } from "../formats/npy.ts";
 import { readNpz } from "../formats/npz.ts";
 import { type Tensor, toFloat32 } from "../formats/tensor.ts";
-import type { ObservationStats } from "../policy/normalizer.ts";
 import { isRunLog, readRunLog } from "../run_log/read_run_log.ts";
+import { decodeKinds, type KindBlock, plausibleRows } from "./sample_kinds.ts";
 
 export interface Observations {
   readonly label: string;
   readonly rows: number;
   /** Shape [rows, observationSize]. */
   readonly data: Float32Array;
+  /** Of a set that was generated with more than plausible rows. */
+  readonly kinds?: readonly KindBlock[];
 }
 
 /**
  * Reads observations [rows, width] from .npy, from the array `obs` of an .npz, or from the log of
- * a run (MCAP), a row for each of its steps; of any width where none is given.
+ * a run (MCAP), a row for each of its steps; of any width where none is given. Rows that `parity`
+ * generated beside the plausible ones are left out.
  */
-export function readObservations(path: string, width?: number): Promise<Observations> {
+export async function readObservations(path: string, width?: number): Promise<Observations> {
+  return plausibleRows(await readSamples(path, width));
+}
+
+/** `readObservations()` with rows of all kinds. */
+export function readSamples(path: string, width?: number): Promise<Observations> {
   return describeSource("Cannot read observations", path, async () => {
-    const { shape, data } = isRunLog(path) ? observationsOfLog(path) : await readArray(path);
+    if (!existsSync(path)) {
+      throw new Lite3Error(
+        "NOT_FOUND",
+        `Cannot read observations ${quote(path)}: there is no such file, need a set that ` +
+          "lite3rl collect makes",
+      );
+    }
+    const { shape, data, kinds } = isRunLog(path) ? observationsOfLog(path) : await readArray(path);
     const [rows = 0, columns = 0] = shape;
     const isWidth = width === undefined ? columns > 0 : columns === width;
     if (shape.length !== 2 || !isWidth || rows === 0) {
@@ -45,21 +60,28 @@ export function readObservations(path: string, width?: number): Promise<Observat
           `${bad % columns} is ${data[bad]}, need finite numbers`,
       );
     }
-    return { label: basename(path), rows, data };
+    const label = basename(path);
+    if (kinds === undefined) return { label, rows, data };
+    return { label, rows, data, kinds: decodeKinds(kinds, rows) };
   });
 }
 
 interface Matrix {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  readonly kinds?: Tensor | undefined;
 }
 
 async function readArray(path: string): Promise<Matrix> {
   const bytes = readFile(path, LIMITS.modelBytes);
-  const tensor = path.endsWith(".npz")
-    ? chooseArray(await readNpz(memorySource(bytes)), path)
-    : readNpy(bytes);
-  return { shape: tensor.shape, data: toFloat32(tensor) };
+  if (!path.endsWith(".npz")) {
+    const tensor = readNpy(bytes);
+    return { shape: tensor.shape, data: toFloat32(tensor) };
+  }
+  const arrays = await readNpz(memorySource(bytes));
+  const tensor = chooseArray(arrays, path);
+  const kinds = arrays.has("obs") ? arrays.get("kinds") : undefined;
+  return { shape: tensor.shape, data: toFloat32(tensor), kinds };
 }
 
 /** As the robot had them: the log is written before any normalizer. */
@@ -89,21 +111,4 @@ function chooseArray(arrays: ReadonlyMap<string, Tensor>, path: string): Tensor 
     "CONFIG",
     `Cannot use observations ${quote(path)}: the file holds ${found}, need "obs"`,
   );
-}
-
-/** Standard normal behind the normalizer; with statistics, as the robot would have it. */
-export function generateObservations(
-  rows: number,
-  width: number,
-  seed: number,
-  stats: ObservationStats | undefined,
-): Observations {
-  const random = createRandom(seed);
-  const data = Float32Array.from({ length: rows * width }, (_, i) => {
-    const value = random.normal();
-    if (stats === undefined) return value;
-    const column = i % width;
-    return (stats.mean[column] as number) + value * (stats.std[column] as number);
-  });
-  return { label: `generated, seed ${seed}`, rows, data };
 }

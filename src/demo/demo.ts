@@ -25,7 +25,7 @@ import { readModel } from "../runtime/open.ts";
 import { createPolicy } from "../runtime/policy.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { unpackDemoPolicy } from "../policy/demo_policy.ts";
-import { type ServiceProcess, startService } from "./service_process.ts";
+import { type ServiceProcess, startService } from "../service/service_process.ts";
 
 /** The walk: policy time, command, and what counts as having walked. */
 export const WALK_S = 10;

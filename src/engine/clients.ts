@@ -19,6 +19,8 @@ import { TurnedAway } from "./turned_away.ts";
 
 /** So many ended connections, some 20 kB each, are collected though requests keep coming. */
 const ENDED_MAX = 64;
+/** Clients that are let in at one turn of the loop: those who are in wait no longer for a crowd. */
+const ACCEPTS_MAX = 8;
 /** Not more often than this: a crowd that leaves at once is collected at once. */
 const COLLECT_US = 1_000_000;
 
@@ -38,6 +40,10 @@ export class Clients {
   /** By file descriptor: the kernel gives the lowest free one, so this stays short. */
   readonly #connections: (Connection | undefined)[] = [];
   readonly #turnedAway: TurnedAway;
+  /** Where somebody asks to be let in. */
+  readonly #asked = new Set<Listener>();
+  /** Turns of the loop since a client was last let in. */
+  #turns = 0;
   #open = 0;
   /** Connections that ended and whose memory has not been collected. */
   #ended = 0;
@@ -52,6 +58,7 @@ export class Clients {
     this.#admission = admission;
     this.#events = events;
     this.#turnedAway = new TurnedAway(
+      admission.maxClients,
       (fd) => epoll.remove(fd),
       () => this.#add(COUNTER.busy),
     );
@@ -77,6 +84,7 @@ export class Clients {
     this.stopAccepting();
     this.#turnedAway.closeAll();
     for (const { fd } of this.#listeners) closeSocket(fd);
+    this.#asked.clear();
     this.#listeners = [];
   }
 
@@ -125,7 +133,7 @@ export class Clients {
     if (connection === undefined) {
       if (this.#turnedAway.handle(fd)) return;
       const listener = this.#listeners.find((known) => known.fd === fd);
-      if (listener !== undefined) this.#accept(listener);
+      if (listener !== undefined) this.#asked.add(listener);
       return;
     }
     const wasBlocked = connection.flow === "blocked";
@@ -133,6 +141,20 @@ export class Clients {
     const waiting = wasBlocked ? connection.resume() : connection.read();
     if (waiting !== undefined) return waiting.then(() => this.#settle(connection, wasBlocked));
     this.#settle(connection, wasBlocked);
+  }
+
+  /**
+   * Lets in who asked, once all others have had their turn.
+   * @param eventsMax of one turn
+   * @param isAll the turn was for all that had happened
+   */
+  admit(eventsMax: number, isAll: boolean): void {
+    this.#turns++;
+    if (this.#asked.size === 0) return;
+    // Who left makes room, and is only known of after a turn.
+    const isRound = isAll || this.#turns > this.#open / eventsMax + 1;
+    for (const listener of this.#asked) this.#accept(listener, isRound);
+    this.#asked.clear();
   }
 
   adopt(fd: number, kind: ListenerKind, saved?: SavedConnection): Connection {
@@ -180,8 +202,10 @@ export class Clients {
     }
   }
 
-  #accept({ fd: listener, kind }: Listener): void {
-    for (;;) {
+  #accept({ fd: listener, kind }: Listener, isRound: boolean): void {
+    for (let count = 0; count < ACCEPTS_MAX; count++) {
+      const isFull = this.#open >= this.#admission.maxClients;
+      if (isFull && !(isRound && this.#turns > 0)) return;
       const fd = acceptFrom(listener, kind === "tcp");
       if (fd === WOULD_BLOCK) return;
       if (fd === EXHAUSTED) {
@@ -193,9 +217,10 @@ export class Clients {
       }
       if (!this.#isAllowed(fd, kind)) {
         closeSocket(fd);
-      } else if (this.#open >= this.#admission.maxClients) {
+      } else if (isFull) {
         this.#turnAway(fd);
       } else {
+        this.#turns = 0;
         this.#add(COUNTER.connections);
         this.adopt(fd, kind);
       }

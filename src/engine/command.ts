@@ -11,7 +11,7 @@ import { redirectLog } from "../base/log.ts";
 import { defineCommand } from "../cli/command.ts";
 import { CONTROL_FD, describeFailure, ENGINE_VERB, PAGE_FD } from "../service/control.ts";
 import { openPage } from "../service/page.ts";
-import { runEngine } from "./engine.ts";
+import { ExhaustedError, runEngine } from "./engine.ts";
 import { createEvents } from "./events.ts";
 
 export default defineCommand({
@@ -45,7 +45,8 @@ export default defineCommand({
     } catch (error) {
       if (!(error instanceof Lite3Error)) throw error;
       events.flush();
-      events.say(describeFailure(error));
+      const cause = error instanceof ExhaustedError ? error.failing : undefined;
+      events.say({ ...describeFailure(error), cause });
       // Said already, and the supervisor has the last word with the user.
       redirectLog(() => {});
       throw error;

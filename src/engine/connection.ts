@@ -6,7 +6,7 @@
 import { monotonicUs } from "../../ffi/clock.ts";
 import { CLOSED, closeSocket, receive, send, WOULD_BLOCK } from "../../ffi/socket.ts";
 import type { ListenerKind } from "../service/control.ts";
-import { COUNTER, type EnginePage, recordUs } from "../service/page.ts";
+import { COUNTER, type EnginePage } from "../service/page.ts";
 import { type Protocol, RequestFramer } from "../wire/framer.ts";
 import {
   ANSWER_BYTES,
@@ -21,11 +21,13 @@ import {
 } from "../wire/protocol.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Episode, Inference } from "./inference.ts";
+import type { ServiceTimes } from "./service_times.ts";
 
 /** What all connections of an engine share. */
 export interface Service {
   readonly inference: Inference;
   readonly page: EnginePage;
+  readonly times: ServiceTimes;
   readonly generation: number;
   readonly actionSize: number;
   /** The payload of a hello's answer. */
@@ -167,14 +169,21 @@ export class Connection {
       const waiting = this.#answerSome();
       if (waiting !== undefined) return waiting;
       this.flush();
+      const { times, inference } = this.#service;
+      if (times.unsent > 0) times.sent((inference.nowUs = monotonicUs()));
     } while (this.flow === "idle" && !this.#isDry);
   }
 
   /** Answers as many requests as there is room for. */
   #answerSome(): void | Promise<void> {
     const { request } = this.#framer;
+    const { times } = this.#service;
     this.#isDry = false;
-    while (this.ending === undefined && this.#output.length - this.#queued >= this.#longest) {
+    while (
+      this.ending === undefined &&
+      !times.isFull &&
+      this.#output.length - this.#queued >= this.#longest
+    ) {
       const taken = this.#framer.next();
       if (taken === "nothing") {
         this.#isDry = true;
@@ -202,7 +211,7 @@ export class Connection {
 
   /** Queues the answer to the request that was just run. */
   #answer(): void {
-    const { inference, page, recorder } = this.#service;
+    const { inference, page, recorder, times } = this.#service;
     const { counters } = page;
     const { request } = this.#framer;
     const { status } = inference;
@@ -224,7 +233,7 @@ export class Connection {
       if (this.#framer.protocol === "raw") this.ending = inference.reason;
       else this.#answerReason(status, inference.reason);
     }
-    recordUs(page.histograms.service, inference.nowUs - this.#framer.startedUs);
+    times.answered(this.#framer.wholeUs);
   }
 
   #isLate(): boolean {
@@ -265,6 +274,10 @@ export class Connection {
 
   #refuseFraming(): void {
     const reason = this.#framer.fault ?? "";
+    const { inference } = this.#service;
+    // Nothing of it ran, and how long the last one took is not its business.
+    inference.inferenceUs = 0;
+    this.#framer.wholeUs = inference.nowUs;
     this.#framer.request.rows = 0;
     this.#answerReason(STATUS.badInput, reason);
     (this.#service.page.counters[COUNTER.protocolErrors] as number)++;
@@ -282,7 +295,7 @@ export class Connection {
     header.status = status;
     header.id = this.#framer.request.id;
     header.payloadBytes = bytes;
-    header.serviceUs = Math.max(0, inference.nowUs - this.#framer.startedUs);
+    header.serviceUs = Math.max(0, inference.nowUs - this.#framer.wholeUs);
     header.rows = rows;
     header.inferenceUs = kind === KIND.inferAnswer ? inference.inferenceUs : 0;
     header.generation = generation;

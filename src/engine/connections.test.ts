@@ -155,6 +155,17 @@ describe("the engine's clients", () => {
     expect(engine.snapshot.counters).toMatchObject({ connections: 3, connectionsRefused: 1 });
   });
 
+  test("have room again as soon as others left, however many come and go at once", async () => {
+    const { engine, unix } = await start({ maxClients: 2 });
+    engine.process.kill("SIGSTOP");
+    for (const _ of range(0, 40)) (await Client.connect({ unix })).close();
+    const late = await Client.connect({ unix });
+    late.send(request(2));
+    engine.process.kill("SIGCONT");
+    expect(await late.take(1)).toEqual([answer(2)]);
+    expect(engine.snapshot.counters).toMatchObject({ connections: 41, connectionsRefused: 0 });
+  });
+
   test("over --max-clients are told busy where they speak framed, and ended", async () => {
     const { engine, unix } = await start({ maxClients: 1 });
     const kept = await Client.connect({ unix });

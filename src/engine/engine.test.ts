@@ -122,6 +122,8 @@ describe("the engine", () => {
       action,
     });
     expect([shown.service.count, shown.inference.count, shown.set]).toEqual([2, 2, undefined]);
+    // Both waited for the second action, and for both to be sent.
+    expect(shown.service.sumUs).toBeGreaterThan(shown.inference.sumUs);
     expect(await engine.stop()).toEqual({ status: 0, stderr: "" });
     expect(engine.snapshot.state).toBe("draining");
   });

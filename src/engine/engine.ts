@@ -6,16 +6,19 @@
 
 import { monotonicUs } from "../../ffi/clock.ts";
 import { EPOLL, Epoll } from "../../ffi/epoll.ts";
-import { MessageSocket } from "../../ffi/message_socket.ts";
+import { MessageSocket, noDescriptors } from "../../ffi/message_socket.ts";
 import { assert, present } from "../base/assert.ts";
 import { Lite3Error } from "../base/errors.ts";
 import {
   type Command,
   decodeCommand,
+  FAILING,
+  type FailureCause,
   type OpenCommand,
   type ReadyEvent,
   REQUEST_FAILED,
 } from "../service/control.ts";
+import { receiveFiles } from "../service/kept_files.ts";
 import { type EnginePage, type EngineState, STATES, WORD } from "../service/page.ts";
 import { Clients } from "./clients.ts";
 import type { Service } from "./connection.ts";
@@ -25,6 +28,7 @@ import { Inference } from "./inference.ts";
 import { openServedModel, type ServedModel } from "./open_model.ts";
 import { checkRecording, Recorder } from "./recorder.ts";
 import { useRealtime } from "./realtime.ts";
+import { ServiceTimes } from "./service_times.ts";
 import { warmUp } from "./warm_up.ts";
 
 /** Longest wait for an event: the supervisor sees the heart beat at least as often. */
@@ -48,6 +52,16 @@ export async function runEngine(
 ): Promise<void> {
   using engine = new Engine(control, page, events);
   await engine.run();
+}
+
+/** Too many requests in a row came to nothing: a new engine may do better. */
+export class ExhaustedError extends Lite3Error {
+  readonly failing: FailureCause;
+
+  constructor(failing: FailureCause, what: string) {
+    super("NATIVE", `Cannot go on: ${what}`);
+    this.failing = failing;
+  }
 }
 
 class Engine implements Disposable {
@@ -80,7 +94,8 @@ class Engine implements Disposable {
         await waiting;
         waiting = this.#handleRest();
       }
-      if (this.#serving?.inference.isExhausted === true) this.#giveUp(this.#serving.inference);
+      const failing = this.#serving?.inference.failing;
+      if (failing !== undefined) this.#giveUp(failing);
     }
     this.#drain();
   }
@@ -130,6 +145,7 @@ class Engine implements Disposable {
             : this.#serving?.clients.handle(fd, this.#epoll.eventsAt(index));
       if (waiting !== undefined) return waiting;
     }
+    this.#serving?.clients.admit(EVENTS, this.#count < EVENTS);
   }
 
   /** What there is time for when nobody asks. */
@@ -150,7 +166,10 @@ class Engine implements Disposable {
         this.#isStopping = true;
         return;
       }
-      const waiting = this.#obey(decodeCommand(message.bytes), [...message.fds]);
+      const command = decodeCommand(message.bytes);
+      // Who may open no more files goes on with those that it has.
+      if (message.isCut && command.type !== "hand-over") throw noDescriptors();
+      const waiting = this.#obey(command, [...message.fds]);
       if (waiting !== undefined) return waiting.then(() => this.#readCommands());
     }
   }
@@ -158,7 +177,7 @@ class Engine implements Disposable {
   #obey(command: Command, fds: readonly number[]): void | Promise<void> {
     switch (command.type) {
       case "open":
-        return this.#open(command);
+        return this.#open(command, fds);
       case "listen": {
         const { clients } = present(this.#serving, "an open model");
         clients.listen(command.kinds.map((kind, i) => ({ kind, fd: present(fds[i]) })));
@@ -169,17 +188,18 @@ class Engine implements Disposable {
         this.#takeover = new Takeover(new MessageSocket(present(fds[0])));
         return this.#epoll.add(this.#takeover.fd, EPOLL.IN);
       case "hand-over":
-        return this.#handOver(present(fds[0]));
+        return this.#handOver(fds[0]);
       case "stop":
         this.#isStopping = true;
         this.#drainMs = command.drainMs;
     }
   }
 
-  async #open(command: OpenCommand): Promise<void> {
+  async #open(command: OpenCommand, fds: readonly number[]): Promise<void> {
     assert(this.#serving === undefined, "one model per engine");
     const page = this.#page;
-    const model = await openServedModel(command);
+    using files = receiveFiles(command.kept, fds);
+    const model = await openServedModel(command, files);
     const { observationSize, actionSize } = model.policy;
     page.words[WORD.generation] = command.generation;
     page.words[WORD.observationSize] = observationSize;
@@ -194,6 +214,7 @@ class Engine implements Disposable {
     const service: Service = {
       inference,
       page,
+      times: new ServiceTimes(page.histograms.service),
       generation,
       actionSize,
       hello,
@@ -264,8 +285,12 @@ class Engine implements Disposable {
   }
 
   /** Gives every connection to the next engine; keeps those that it does not take. */
-  #handOver(fd: number): void {
+  #handOver(fd: number | undefined): void {
     const { clients, recorder } = present(this.#serving, "an open model");
+    if (fd === undefined) {
+      this.#events.say({ event: "handed", connections: 0, left: clients.open });
+      return;
+    }
     // The next engine goes on with the file.
     recorder?.close();
     using to = new MessageSocket(fd);
@@ -280,7 +305,7 @@ class Engine implements Disposable {
     }
     if (isTaken) clients.stopListening();
     else clients.startAccepting();
-    this.#events.say({ event: "handed", connections: handed });
+    this.#events.say({ event: "handed", connections: handed, left: clients.open });
   }
 
   /** Stops accepting and reading; sends queued answers for a while, then closes. */
@@ -303,11 +328,15 @@ class Engine implements Disposable {
     }
   }
 
-  #giveUp({ reason }: Inference): never {
-    throw new Lite3Error(
-      "NATIVE",
-      `Cannot go on: too many actions in a row were not finite, the last: ${reason}`,
-    );
+  /** Ends this engine; where a fallback answers, it only asks for another one. */
+  #giveUp(failing: FailureCause): void {
+    const { inference, model } = present(this.#serving, "an open model");
+    const how =
+      failing === "nonFinite" ? "actions in a row were not finite" : "inferences in a row failed";
+    const what = `too many ${how}, the last: ${inference.reason}`;
+    if (model.fallback === undefined) throw new ExhaustedError(failing, what);
+    this.#events.report("warn", FAILING, `${what}; the CPU answers in its place`, monotonicUs());
+    inference.beginAnew();
   }
 
   #setState(state: EngineState): void {

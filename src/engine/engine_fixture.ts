@@ -78,7 +78,7 @@ export class EngineUnderTest {
       generation: 1,
       backend: "mlp",
       warmup: 1,
-      nonFiniteMax: 10,
+      failuresMax: 10,
       maxClients: LIMITS.connections,
       ...opening,
     });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describeWith } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
+import { DATA_TYPE, encodeOnnx, makeNode, makeValueInfo } from "../formats/onnx.ts";
 import { demoNetwork } from "../policy/policy_fixture.ts";
 import { GRU_CHECKPOINT, readSequence } from "../policy/recurrent_fixture.ts";
 import { doubleLibrary, doubleOf, doubleOptions } from "../runtime/rknn_double_fixture.ts";
@@ -150,25 +151,90 @@ describeWith("cc")("an NPU that fails", () => {
   });
 
   test("ends the engine after so many actions in a row that are not finite", async () => {
-    const { engine, peer } = await startDouble({ NAN_AT: "%2" }, { nonFiniteMax: 2 });
-    // One in two: never two in a row.
-    for (let id = 0; id < 6; id++) peer.client.send(frame({ id }, observe(0)));
+    const { engine, peer } = await startDouble({ NAN_AT: "%3" }, { failuresMax: 2 });
+    // One in three, and each of those runs again: never two in a row.
+    for (let id = 0; id < 7; id++) peer.client.send(frame({ id }, observe(0)));
     const statuses: (number | undefined)[] = [];
-    for (let i = 0; i < 6; i++) statuses.push((await peer.answer())?.header.status);
-    expect(statuses).toEqual([0, 19, 0, 19, 0, 19]);
-    expect(engine.snapshot.counters).toMatchObject({ nonFinite: 3, failed: 3, answered: 3 });
+    for (let i = 0; i < 7; i++) statuses.push((await peer.answer())?.header.status);
+    expect(statuses).toEqual([0, 0, 19, 0, 19, 0, 19]);
+    expect(engine.snapshot.counters).toMatchObject({ nonFinite: 3, failed: 3, answered: 4 });
 
-    const { engine: other, peer: asking } = await startDouble(
-      { NAN_AT: "%1" },
-      { nonFiniteMax: 2 },
-    );
+    const { engine: other, peer: asking } = await startDouble({ NAN_AT: "%1" }, { failuresMax: 2 });
     for (let id = 0; id < 2; id++) asking.client.send(frame({ id }, observe(0)));
     const failed = await other.event("failed");
-    expect(failed.code).toBe("NATIVE");
+    expect([failed.code, failed.cause]).toEqual(["NATIVE", "nonFinite"]);
     expect(failed.message).toStartWith(
       "Cannot go on: too many actions in a row were not finite, the last: Cannot act: the NPU gave NaN",
     );
     expect((await other.end()).status).toBe(6);
+  });
+
+  test("ends the engine after so many runs in a row that failed", async () => {
+    const faults = { FAIL: "run:2:-1,run:3:-1", NAN_AT: 4 };
+    const { engine, peer } = await startDouble(faults, { failuresMax: 3 });
+    for (let id = 0; id < 4; id++) peer.client.send(frame({ id }, observe(0)));
+    const { cause, message } = await engine.event("failed");
+    // The last of them was not finite: they are named together.
+    expect(cause).toBe("failed");
+    expect(message).toStartWith("Cannot go on: too many inferences in a row failed, the last: ");
+    expect((await engine.end()).status).toBe(6);
+    expect(engine.snapshot.counters).toMatchObject({ answered: 1, failed: 3, nonFinite: 1 });
+  });
+});
+
+/** One number of the observation says which other one the action is: beyond them ORT refuses. */
+function pickingModel(): string {
+  const path = join(directory, "picking.onnx");
+  const nodes = [
+    makeNode("Slice", ["obs", "zero", "one", "one"], ["choice"]),
+    makeNode("Cast", ["choice"], ["whole"], { attributes: { to: DATA_TYPE.int64 } }),
+    makeNode("Reshape", ["whole", "one"], ["index"]),
+    makeNode("Gather", ["obs", "index"], ["action"], { attributes: { axis: 1 } }),
+  ];
+  const integers = (name: string, value: bigint) => ({
+    name,
+    dims: [1],
+    dataType: DATA_TYPE.int64,
+    rawData: new Uint8Array(BigInt64Array.of(value).buffer),
+  });
+  const graph = {
+    name: "picking",
+    node: nodes,
+    initializer: [integers("zero", 0n), integers("one", 1n)],
+    input: [makeValueInfo("obs", [1, 45])],
+    output: [makeValueInfo("action", [1, 1])],
+  };
+  writeFileSync(
+    path,
+    encodeOnnx({ irVersion: 8, opsetImport: [{ domain: "", version: 18 }], graph }),
+  );
+  return path;
+}
+
+describe("ONNX Runtime that fails", () => {
+  test("costs the request that it fails for, and not the engine", async () => {
+    const { engine, peer } = await start({
+      model: pickingModel(),
+      obsStats: undefined,
+      backend: "onnx",
+      failuresMax: 2,
+    });
+    const ask = async (index: number) => {
+      const observation = new Float32Array(45).map((_, i) => i);
+      observation[0] = index;
+      peer.client.send(frame({}, observation));
+      return peer.answer();
+    };
+    expect((await ask(7))?.action).toEqual(Float32Array.of(7));
+    const { header, reason = "" } = (await ask(99)) ?? {};
+    expect(header?.status).toBe(STATUS.failed);
+    expect(reason).toStartWith("Cannot run the model: ONNX Runtime says ");
+    expect(reason).toEndWith("; the model answers others, these numbers are beyond it");
+    expect((await ask(8))?.action).toEqual(Float32Array.of(8));
+    expect(engine.snapshot.counters).toMatchObject({ failed: 1, nonFinite: 0, answered: 2 });
+    // The numbers are its client's: others are answered.
+    for (let i = 0; i < 4; i++) await ask(99);
+    expect((await ask(9))?.action).toEqual(Float32Array.of(9));
   });
 });
 

@@ -4,7 +4,7 @@
  * the old engine lets go of a connection only once all of it is on its way.
  */
 
-import { MESSAGE_BYTES_MAX, type MessageSocket } from "../../ffi/message_socket.ts";
+import { MESSAGE_BYTES_MAX, type MessageSocket, noDescriptors } from "../../ffi/message_socket.ts";
 import { closeSocket } from "../../ffi/socket.ts";
 import { Lite3Error } from "../base/errors.ts";
 import type { SavedConnection } from "./connection.ts";
@@ -60,6 +60,7 @@ export class Takeover implements Disposable {
         this.isOver = true;
         return undefined;
       }
+      if (message.isCut) throw noDescriptors();
       if (head === undefined) {
         this.#head = JSON.parse(new TextDecoder().decode(message.bytes)) as Head;
         this.#fd = message.fds[0] ?? -1;

@@ -7,8 +7,9 @@ import { monotonicUs } from "../../ffi/clock.ts";
 import { NativeError } from "../../ffi/rknn_library.ts";
 import { Lite3Error } from "../base/errors.ts";
 import type { PolicyState } from "../runtime/backend.ts";
+import { NotFiniteError } from "../runtime/not_finite.ts";
 import type { Policy } from "../runtime/policy.ts";
-import type { OpenCommand } from "../service/control.ts";
+import type { FailureCause, OpenCommand } from "../service/control.ts";
 import { COUNTER, type EnginePage, recordUs, WORD, writeLast } from "../service/page.ts";
 import { hasAction, ROWS_MAX, STATUS } from "../wire/protocol.ts";
 import { DriftWatch, limitAction, watchChange } from "./guards.ts";
@@ -24,7 +25,7 @@ export interface Episode {
   readonly last: Float32Array | undefined;
 }
 
-type Guards = Pick<OpenCommand, "actionLimit" | "ranges" | "nonFiniteMax">;
+type Guards = Pick<OpenCommand, "actionLimit" | "ranges" | "failuresMax">;
 
 export class Inference {
   /** The rows of the request, shape [ROWS_MAX, observationSize]: the framers fill it. */
@@ -37,8 +38,8 @@ export class Inference {
   /** µs of CLOCK_MONOTONIC: when the clock was last read. */
   nowUs = 0;
   inferenceUs = 0;
-  /** So many actions in a row were not finite that this engine should end. */
-  isExhausted = false;
+  /** What went wrong so many times in a row that another engine should take its place. */
+  failing: FailureCause | undefined;
   readonly #policy: Policy;
   readonly #fallback: Policy | undefined;
   readonly #fallbackState: PolicyState | undefined;
@@ -52,10 +53,15 @@ export class Inference {
   /** Views of each row. */
   readonly #observationRows: readonly Float32Array[];
   readonly #actionRows: readonly Float32Array[];
+  /** What every policy answers, and where its answer goes. */
+  readonly #usual: Float32Array;
+  readonly #unused: Float32Array;
   #episode!: Episode;
   #rows = 0;
   #startedUs = 0;
-  #nonFiniteRun = 0;
+  /** Inferences in a row that failed by the engine's fault; of those, the last ones whose action was not finite. */
+  #failures = 0;
+  #nonFinite = 0;
   #shownUs = 0;
   /** The row that the page does not show yet. */
   #unshown = -1;
@@ -82,6 +88,8 @@ export class Inference {
     this.actions = new Float32Array(ROWS_MAX * actionSize);
     this.#observationRows = rowsOf(this.observations, observationSize);
     this.#actionRows = rowsOf(this.actions, actionSize);
+    this.#usual = usualObservation(policy);
+    this.#unused = new Float32Array(actionSize);
   }
 
   createEpisode(): Episode {
@@ -102,8 +110,15 @@ export class Inference {
     this.#startedUs = this.nowUs;
     if ((rows > 1 || isReset) && !this.#checkRows()) return;
     if (isReset) reset(episode);
-    this.#page.words[WORD.busySinceUs] = this.nowUs;
+    this.#isBusySince(this.nowUs);
     return this.#runFrom(0);
+  }
+
+  /** Counts failures from here on. */
+  beginAnew(): void {
+    this.failing = undefined;
+    this.#failures = 0;
+    this.#nonFinite = 0;
   }
 
   /** Puts the last request into the page, if it was kept back. */
@@ -121,27 +136,30 @@ export class Inference {
 
   /** Policies look at a row themselves; where more is at stake, it is looked at before any runs. */
   #checkRows(): boolean {
-    const size = this.#policy.observationSize;
-    for (let i = 0; i < this.#rows * size; i++) {
-      const value = this.observations[i] as number;
-      if (Number.isFinite(value)) continue;
+    try {
+      for (let row = 0; row < this.#rows; row++) {
+        this.#policy.check(this.#observationRows[row] as Float32Array);
+      }
+      return true;
+    } catch (error) {
       this.status = STATUS.badInput;
-      this.reason = `Cannot act: observation[${i % size}] is ${value}, need finite numbers`;
+      this.reason = (error as Error).message;
       return false;
     }
-    return true;
   }
 
   #runFrom(first: number): void | Promise<void> {
     for (let row = first; row < this.#rows; row++) {
       const observation = this.#observationRows[row] as Float32Array;
       const action = this.#actionRows[row] as Float32Array;
+      // The supervisor's limit is for each.
+      if (row > 0) this.#isBusySince(monotonicUs());
       try {
         const running = this.#policy.act(observation, action, this.#episode.state);
         if (running !== undefined) return this.#await(running, row);
         this.#count();
       } catch (error) {
-        if (!this.#recover(error, row)) break;
+        return this.#afterFailure(error, row);
       }
     }
     this.#finish();
@@ -152,13 +170,18 @@ export class Inference {
       await running;
       this.#count();
     } catch (error) {
-      if (!this.#recover(error, row)) return this.#finish();
+      return this.#afterFailure(error, row);
     }
     return this.#runFrom(row + 1);
   }
 
+  #isBusySince(us: number): void {
+    this.#page.words[WORD.busySinceUs] = us;
+  }
+
   #count(): void {
-    this.#nonFiniteRun = 0;
+    this.#failures = 0;
+    this.#nonFinite = 0;
     const timesUs = this.#npuTimesUs;
     if (timesUs === undefined) return;
     const { set, run, get } = this.#page.histograms;
@@ -167,14 +190,51 @@ export class Inference {
     recordUs(get, timesUs[2] as number);
   }
 
-  /** Answers the row by the fallback, if that can be; otherwise the request has failed. */
-  #recover(error: unknown, row: number): boolean {
-    const isInput = error instanceof Lite3Error && error.code === "MALFORMED";
-    this.status = isInput ? STATUS.badInput : STATUS.failed;
+  async #afterFailure(error: unknown, row: number): Promise<void> {
+    this.status = STATUS.failed;
     this.reason = error instanceof Error ? error.message : String(error);
-    if (isInput) return false;
+    if (error instanceof Lite3Error && error.code === "MALFORMED") {
+      this.status = STATUS.badInput;
+      return this.#finish();
+    }
+    const isNonFinite = error instanceof NotFiniteError;
+    if (isNonFinite) (this.#page.counters[COUNTER.nonFinite] as number)++;
+    if (await this.#isInputsFault(error, row)) {
+      this.reason += "; the model answers others, these numbers are beyond it";
+    } else {
+      this.#countFailure(isNonFinite);
+    }
     this.#onFailure(this.reason);
-    if (isNonFinite(error)) this.#countNonFinite();
+    return this.#fallBack(row) ? this.#runFrom(row + 1) : this.#finish();
+  }
+
+  /**
+   * Finite numbers can be too large for a model, and one client's must not cost the others their
+   * engine: it is well if it fails again for these and answers the usual ones.
+   */
+  async #isInputsFault(error: unknown, row: number): Promise<boolean> {
+    // What the NPU's library refuses to do it refuses whatever the numbers are.
+    if (error instanceof NativeError) return false;
+    const isRecurrent = this.#episode.state.tensors.length > 0;
+    // The state that it failed with is spoilt.
+    if (!isRecurrent && (await this.#answers(this.#observationRows[row] as Float32Array))) {
+      return false;
+    }
+    return this.#answers(this.#usual);
+  }
+
+  async #answers(observation: Float32Array): Promise<boolean> {
+    this.#isBusySince(monotonicUs());
+    try {
+      await this.#policy.act(observation, this.#unused, this.#policy.backend.createState());
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Answers the row by the fallback, if that can be. */
+  #fallBack(row: number): boolean {
     const action = this.#actionRows[row] as Float32Array;
     if (this.#fallback === undefined || this.#fallbackState === undefined) return false;
     try {
@@ -189,11 +249,11 @@ export class Inference {
     }
   }
 
-  #countNonFinite(): void {
-    (this.#page.counters[COUNTER.nonFinite] as number)++;
-    this.#nonFiniteRun++;
-    const { nonFiniteMax } = this.#guards;
-    if (nonFiniteMax > 0 && this.#nonFiniteRun >= nonFiniteMax) this.isExhausted = true;
+  #countFailure(isNonFinite: boolean): void {
+    this.#failures++;
+    this.#nonFinite = isNonFinite ? this.#nonFinite + 1 : 0;
+    if (this.#failures < this.#guards.failuresMax) return;
+    this.failing = this.#nonFinite === this.#failures ? "nonFinite" : "failed";
   }
 
   #finish(): void {
@@ -201,7 +261,7 @@ export class Inference {
     const endedUs = monotonicUs();
     this.inferenceUs = endedUs - this.#startedUs;
     this.nowUs = endedUs;
-    page.words[WORD.busySinceUs] = 0;
+    this.#isBusySince(0);
     if (!hasAction(this.status)) return;
     recordUs(page.histograms.inference, this.inferenceUs);
     this.#guard();
@@ -228,12 +288,15 @@ export class Inference {
   }
 }
 
-/** Policies and backends throw NATIVE for numbers; what the NPU's library refuses is more. */
-const isNonFinite = (error: unknown): boolean =>
-  error instanceof Lite3Error && error.code === "NATIVE" && !(error instanceof NativeError);
-
 const rowsOf = (all: Float32Array, size: number): Float32Array[] =>
   Array.from({ length: ROWS_MAX }, (_, row) => all.subarray(row * size, (row + 1) * size));
+
+/** The mean of what the policy saw in training, or zeroes. */
+export function usualObservation({ observationSize, normalizer }: Policy): Float32Array {
+  const observation = new Float32Array(observationSize);
+  if (normalizer !== undefined) observation.set(normalizer.mean);
+  return observation;
+}
 
 function reset({ state, last }: Episode): void {
   for (const tensor of state.tensors) tensor.fill(0);

@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import { version } from "../../package.json" with { type: "json" };
 import { Lite3Error, quote } from "../base/errors.ts";
-import { sha256 } from "../base/files.ts";
+import { type FileSet, sha256 } from "../base/files.ts";
 import type { PolicyState } from "../runtime/backend.ts";
 import { type Sizes, termNames } from "../policy/term_names.ts";
 import { openPolicy, readModel } from "../runtime/open.ts";
@@ -29,12 +29,13 @@ export interface ServedModel extends Disposable {
   readonly hello: Uint8Array;
 }
 
-export async function openServedModel(command: OpenCommand): Promise<ServedModel> {
+/** @param files where everything that belongs to the model is read */
+export async function openServedModel(command: OpenCommand, files: FileSet): Promise<ServedModel> {
   const { model, obsStats, fallback: second } = command;
-  const file = isRknnPath(model) ? await readRknnModel(model) : await readModel(model);
+  const file = await (isRknnPath(model) ? readRknnModel : readModel)(model, files);
   const isFallback = command.fallbackOnly === true && second !== undefined;
   const openFallback = (chosen: NonNullable<typeof second>): Promise<Policy> =>
-    openPolicy(chosen.model, chosen.obsStats, { backend: "mlp" });
+    openPolicy(chosen.model, chosen.obsStats, { backend: "mlp", files });
   const policy = isFallback
     ? await openFallback(second)
     : await openPolicy(model, obsStats, {
@@ -43,6 +44,7 @@ export async function openServedModel(command: OpenCommand): Promise<ServedModel
         core: command.core ?? "auto",
         io: command.io ?? "auto",
         isolated: false,
+        files,
       });
   let fallback: Policy | undefined;
   try {

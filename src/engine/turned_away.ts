@@ -40,14 +40,17 @@ interface Waiting {
 export class TurnedAway {
   /** By file descriptor, the longest there first. */
   readonly #waiting = new Map<number, Waiting>();
+  readonly #most: number;
   readonly #release: (fd: number) => void;
   readonly #onTold: () => void;
 
   /**
+   * @param clientsMax who serves few has few descriptors
    * @param release is called before a descriptor is closed
    * @param onTold hears of every answer
    */
-  constructor(release: (fd: number) => void, onTold: () => void) {
+  constructor(clientsMax: number, release: (fd: number) => void, onTold: () => void) {
+    this.#most = Math.min(WAITING_MAX, clientsMax);
     this.#release = release;
     this.#onTold = onTold;
   }
@@ -56,7 +59,7 @@ export class TurnedAway {
   add(fd: number, reason: string, nowUs: number): void {
     this.expire(nowUs);
     const [oldest] = this.#waiting.keys();
-    if (this.#waiting.size >= WAITING_MAX && oldest !== undefined) this.#close(oldest);
+    if (this.#waiting.size >= this.#most && oldest !== undefined) this.#close(oldest);
     this.#waiting.set(fd, { reason, sinceUs: nowUs });
   }
 

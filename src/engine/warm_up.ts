@@ -7,6 +7,7 @@ import { quantileSorted } from "simple-statistics";
 import { monotonicUs } from "../../ffi/clock.ts";
 import { CLOSED, closeSocket, receive, send, socketPair } from "../../ffi/socket.ts";
 import { Lite3Error } from "../base/errors.ts";
+import { usualObservation } from "./inference.ts";
 import type { Policy } from "../runtime/policy.ts";
 import type { OpenCommand, ReadyEvent } from "../service/control.ts";
 import {
@@ -45,8 +46,7 @@ export async function warmUp(
     await policy.act(Float32Array.from(values), action, policy.backend.createState());
   }
   if (count === 0) return { count, p50Us: 0, maxUs: 0 };
-  const observation = new Float32Array(policy.observationSize);
-  if (policy.normalizer !== undefined) observation.set(policy.normalizer.mean);
+  const observation = usualObservation(policy);
   // What is wrong with the model is best said by the model.
   await policy.act(observation, action, policy.backend.createState());
   const request = new Uint8Array(observation.buffer);

@@ -194,6 +194,31 @@ describe("step()", () => {
   });
 });
 
+describe("push()", () => {
+  test("moves the robot the way it is pushed, and the same push the same way", async () => {
+    using lite3 = await createLite3();
+    const run = (push: readonly [number, number]): readonly [number, number, string] => {
+      lite3.reset(0);
+      hold(lite3, ZERO, 1);
+      lite3.push(push);
+      const { info } = hold(lite3, ZERO, 0.2);
+      const [x = 0, y = 0] = info.position ?? [];
+      return [x, y, lite3.trajectoryHash()];
+    };
+    const [still, forward, right] = [run([0, 0]), run([0.3, 0]), run([0, -0.3])];
+    expect(forward[0] - still[0]).toBeWithin(0.005, 0.06);
+    expect(right[1] - still[1]).toBeWithin(-0.06, -0.005);
+    expect(run([0.3, 0])).toEqual(forward);
+  });
+
+  test("asserts two finite numbers, and an episode", async () => {
+    using lite3 = await createLite3();
+    expect(() => lite3.push([0.1, 0])).toThrow("reset() comes before push()");
+    lite3.reset(0);
+    expect(() => lite3.push([Number.NaN, 0])).toThrow("a push is two finite numbers");
+  });
+});
+
 describe("trajectoryHash()", () => {
   test("of a scripted episode from standing is the golden one", async () => {
     using lite3 = await createLite3();

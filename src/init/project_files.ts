@@ -69,6 +69,9 @@ parity: # the model against the NPU's arithmetic, emulated
   b: emulated
   config: ${FILES.config} # for a side that is a checkpoint, such as ${FILES.checkpoint}
 
+accept: # the NPU's file on the board, against the blueprint's limits
+  model: build/policy.rknn
+
 serve:
   socket: /tmp/lite3_policy.sock
   warmup: 16 # inferences before the first answer

@@ -96,7 +96,9 @@ describe("parity --json", () => {
       status: 1,
       json: { pass: false, gate: { mae: 1e-9 } },
     });
-    expect(stderr).toMatch(/^failed: MAE is [\d.e-]+, above 1e-9\n$/);
+    expect(stderr).toMatch(
+      /^failed: MAE is [\d.e-]+ \(worst is \w+ with [\d.e-]+\), above 1e-9\n$/,
+    );
     // The tolerance that it says it needs is enough, and the next smaller number is not.
     const needed = (json.requiredTolerance as { mae: number }).mae;
     const [enough, short] = await Promise.all([
@@ -291,6 +293,11 @@ describe("parity", () => {
       "",
       "output     MAE  p99  max",
       "action[0]    0    0    0",
+      "",
+      "observations  samples  MAE  max  worst",
+      "plausible           3    0    0  sample 0, action[0]",
+      "edge               10    0    0  sample 3, action[0]",
+      "adversarial        64    0    0  sample 13, action[0]",
       "",
       "RMSE 0; p50 0, p99 0, p99.9 0; no noise",
       "cosine 1.0000000; worst is sample 0, action[0]: 0",

@@ -171,12 +171,13 @@ export default defineCommand({
     if (closedLoop !== undefined) checkSidesWalk(specs);
     const limit = flags.bisect ? flags.mae : undefined;
     const results: ParityResult[] = [];
-    for (const b of others) {
-      // A toolkit that joins by itself is no walker: its simulator takes seconds for a step.
-      const walk = isToolkit(b) ? undefined : closedLoop;
-      const pair = { ...options, a, b, bisect: limit, closedLoop: walk };
-      results.push(await sayOnce(() => compareSides(pair)));
-    }
+    await sayOnce(async () => {
+      for (const b of others) {
+        // A toolkit that joins by itself is no walker: its simulator takes seconds for a step.
+        const walk = isToolkit(b) ? undefined : closedLoop;
+        results.push(await compareSides({ ...options, a, b, bisect: limit, closedLoop: walk }));
+      }
+    });
     save(mergeOutputs(results), flags);
     const judged = results.map((result, i) => {
       // The toolkit's simulator of a file's recipe speaks of that file.

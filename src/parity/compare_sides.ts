@@ -9,16 +9,15 @@ import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
 import { hasNpuLibrary, type NpuOptions } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
-import {
-  generateObservations,
-  readObservations,
-  type Observations,
-} from "../dataset/observations.ts";
 import type { ClosedLoopPlan } from "../closed_loop/plan.ts";
+import { generateSamples } from "../dataset/generate_observations.ts";
+import { type Observations, readSamples } from "../dataset/observations.ts";
+import { kindBlocks, plausibleRows } from "../dataset/sample_kinds.ts";
 import type { ClosedLoop } from "../report/closed_loop_document.ts";
-import type { Bisection } from "../report/parity_document.ts";
+import type { Bisection, KindErrors } from "../report/parity_document.ts";
 import { bisect } from "./bisect.ts";
 import { runClosedLoop } from "./closed_loop.ts";
+import { openingOrder } from "./opening_order.ts";
 import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
 import {
   isCalibrated,
@@ -67,10 +66,14 @@ export interface SampleOptions {
 export interface ParityResult {
   readonly sides: readonly [Side, Side];
   readonly space: Space;
+  /** Rows of all kinds, the plausible ones first. */
   readonly samples: Observations;
-  /** Of each side, shape [rows, actionSize]. */
+  /** Of each side on all of them, shape [rows, actionSize]. */
   readonly actions: readonly [Float32Array, Float32Array];
+  /** On the plausible rows. */
   readonly comparison: Comparison;
+  /** Of each kind, where there are several. */
+  readonly kinds?: readonly KindErrors[];
   readonly bisection?: Bisection;
   readonly closedLoop?: ClosedLoop;
 }
@@ -81,7 +84,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   checkUsed(options, [a, b]);
   const saved = await Promise.all([a, b].filter(isSaved).map(readSavedSide));
   const sideOptions = describeSides(options, [a, b], saved[0]?.space);
-  const [first, second] = isEndpoint(a) ? [b, a] : [a, b];
+  const [first, second] = openingOrder(a, b, options.timeoutMs);
   using one = await openSide(first, second, sideOptions);
   using two = await openSide(second, first, sideOptions, one);
   checkSameSizes(one, two);
@@ -92,23 +95,50 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
       `Cannot compare ${one.label} with itself: that could not fail, name another side`,
     );
   }
-  const samples = saved[0]?.samples ?? (await chooseSamples(options, one.observationSize));
+  const samples = saved[0]?.samples ?? (await chooseSamples(options, one, two));
   const sides = first === a ? ([one, two] as const) : ([two, one] as const);
   const actions = [
     await sides[0].run(samples.data, samples.rows),
     await sides[1].run(samples.data, samples.rows),
   ] as const;
-  const comparison = compareActions(actions[0], actions[1], outputNames(one.actionSize));
+  const [comparison, ...more] = compareKinds(samples, actions) as [Comparison, ...Comparison[]];
   const { bisect: limit, closedLoop: plan } = options;
+  const bisected =
+    limit === undefined ? {} : { bisection: await bisect(sides, plausibleRows(samples), limit) };
   return {
     sides,
     space: sideOptions.space,
     samples,
     actions,
     comparison,
-    ...(limit === undefined ? {} : { bisection: await bisect(sides, samples, limit) }),
+    ...(more.length === 0 ? {} : { kinds: describeKinds(samples, [comparison, ...more]) }),
+    ...bisected,
     ...(plan === undefined ? {} : { closedLoop: await runClosedLoop(sides, plan) }),
   };
+}
+
+/** A comparison for each kind of rows, in their order. */
+function compareKinds(
+  samples: Observations,
+  actions: readonly [Float32Array, Float32Array],
+): Comparison[] {
+  const width = actions[0].length / samples.rows;
+  return kindBlocks(samples).map(({ kind, from, rows }) => {
+    const [a, b] = actions.map((all) => all.subarray(from * width, (from + rows) * width)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const nameOf = (sample: number): string =>
+      kind === "plausible" ? `Sample ${sample}` : `Sample ${from + sample} (${kind})`;
+    return compareActions(a, b, outputNames(width), nameOf);
+  });
+}
+
+function describeKinds(samples: Observations, comparisons: readonly Comparison[]): KindErrors[] {
+  return kindBlocks(samples).map(({ kind, from, rows }, i) => {
+    const { mae, max, worst } = comparisons[i] as Comparison;
+    return { kind, samples: rows, mae, max, worst: { ...worst, sample: from + worst.sample } };
+  });
 }
 
 /** Runs one side alone, for outputs that are compared later. */
@@ -116,7 +146,7 @@ export async function runSide(a: string, options: SampleOptions): Promise<SavedO
   checkUsed(options, [a]);
   const sideOptions = describeSides(options, [a], undefined);
   using side = await openSide(a, a, sideOptions);
-  const samples = await chooseSamples(options, side.observationSize);
+  const samples = await chooseSamples(options, side);
   const { label, evidence } = side;
   const actions = await side.run(samples.data, samples.rows);
   return { space: sideOptions.space, samples, sides: [{ label, evidence, actions }] };
@@ -187,11 +217,16 @@ function checkUsed(
   }
 }
 
-async function chooseSamples(options: SampleOptions, width: number): Promise<Observations> {
-  if (options.dataset !== undefined) return readObservations(options.dataset, width);
-  const { obsStats } = options;
-  const stats = obsStats === undefined ? undefined : await readObservationStats(obsStats);
-  return generateObservations(options.samples ?? SAMPLES, width, options.seed, stats);
+/** The set that is named; else generated, around what is known of the policy's observations. */
+async function chooseSamples(options: SampleOptions, ...sides: Side[]): Promise<Observations> {
+  const [{ observationSize: width } = { observationSize: 0 }] = sides;
+  if (options.dataset !== undefined) return readSamples(options.dataset, width);
+  const { obsStats, samples = SAMPLES, seed } = options;
+  const stats =
+    obsStats === undefined
+      ? sides.map((side) => side.stats).find((known) => known !== undefined)
+      : await readObservationStats(obsStats);
+  return generateSamples(samples, width, seed, stats);
 }
 
 /** A file by itself and `onnx` for it are the same: both are run by ONNX Runtime. */

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
-import { readObservations } from "../dataset/observations.ts";
+import { readObservations, readSamples } from "../dataset/observations.ts";
 import { killServices, startService } from "../serve/service_fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -45,14 +45,12 @@ test("parity reads the traffic that a service recorded", async () => {
     string,
     string,
   ];
-  const service = await startService([
-    ...["--model", model, ...stats, "--socket", socket, "--backend", "onnx"],
-    ...["--record", recording],
-  ]);
+  const kept = ["--socket", socket, "--record", recording];
+  const service = await startService(["--model", model, ...stats, "--backend", "onnx", ...kept]);
   const asked = ["parity", model, `unix:${socket}`, ...stats, "--samples", "40"];
   expect((await runJson([...asked, "--save-inputs", inputs])).status).toBe(0);
   await service.stop();
-  const sent = await readObservations(inputs, 45);
+  const sent = await readSamples(inputs, 45);
   const recorded = await readObservations(recording, 45);
   expect(recorded.data.subarray(-sent.data.length)).toEqual(sent.data);
   const again = await runJson(["parity", model, "emulated", ...stats, "--dataset", recording]);

@@ -31,9 +31,13 @@ export function parityDocument(
     }),
     worstSamples: worstSamples.map((worst) => ({ ...worst, ...valuesOf(result, worst.sample) })),
     samples: count,
+    ...(result.kinds === undefined ? {} : { kinds: [...result.kinds] }),
     dataset: samples.label,
     space,
-    requiredTolerance: { mae: comparison.mae, max: comparison.max },
+    requiredTolerance: {
+      mae: comparison.mae,
+      max: Math.max(comparison.max, ...(result.kinds ?? []).map(({ max }) => max)),
+    },
     sides: { a: a.label, b: b.label },
     evidence: { a: a.evidence, b: b.evidence },
     ...((a.service ?? b.service) === undefined

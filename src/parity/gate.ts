@@ -3,10 +3,11 @@
  */
 
 import * as v from "valibot";
-import { type Comparison, errorQuantile } from "../compare/statistics.ts";
+import { errorQuantile } from "../compare/statistics.ts";
 import { figure } from "../cli/output.ts";
 import type { ParityCheck } from "../report/parity_document.ts";
 import type { Arithmetic } from "../runtime/backend.ts";
+import type { ParityResult } from "./compare_sides.ts";
 
 /** At least this part of the errors must stay at or below the limit. */
 export interface QuantileLimit {
@@ -39,18 +40,36 @@ export const quantileValue = (): v.GenericSchema<unknown, QuantileLimit> =>
     ),
   );
 
-/** Every limit that is set, beside what was found. */
-export function gateChecks(comparison: Comparison, gate: Gate): ParityCheck[] {
-  const hold = (name: string, found: number, limit: number | undefined): ParityCheck[] => {
+/**
+ * Every limit that is set, beside what was found. MAE and quantile are those of plausible
+ * observations, the largest error is that of all.
+ */
+export function gateChecks(
+  { comparison, kinds = [] }: Pick<ParityResult, "comparison" | "kinds">,
+  gate: Gate,
+): ParityCheck[] {
+  const hold = (
+    name: string,
+    found: number,
+    limit: number | undefined,
+    where = "",
+  ): ParityCheck[] => {
     if (limit === undefined) return [];
     const pass = found <= limit;
-    const failures = pass ? [] : [`${name} is ${figure(found)}, above ${figure(limit)}`];
+    const failures = pass ? [] : [`${name} is ${figure(found)}${where}, above ${figure(limit)}`];
     return [{ name, pass, failures, found, limit }];
   };
   const { mae, max, quantile } = gate;
+  const [worst] = comparison.perOutput.toSorted((one, other) => other.mae - one.mae);
+  const ofOutput = worst === undefined ? "" : ` (worst is ${worst.name} with ${figure(worst.mae)})`;
+  const [largest = comparison] = kinds.toSorted((one, other) => other.max - one.max);
+  const ofKind =
+    "kind" in largest && largest.kind !== "plausible"
+      ? ` (${largest.kind}, sample ${largest.worst.sample})`
+      : "";
   return [
-    ...hold("MAE", comparison.mae, mae),
-    ...hold("the largest error", comparison.max, max),
+    ...hold("MAE", comparison.mae, mae, ofOutput),
+    ...hold("the largest error", largest.max, max, ofKind),
     ...(quantile === undefined
       ? []
       : hold(

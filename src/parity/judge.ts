@@ -33,7 +33,7 @@ export function judge(
   const evidence = [...result.sides.map((side) => side.evidence), ...joined];
   const checks = [
     ...files.map((file) => check(`${file.file} is the model`, fileFailures(file, target))),
-    ...gateChecks(result.comparison, demands),
+    ...gateChecks(result, demands),
     ...closedLoopChecks(result.closedLoop),
     ...(required === undefined
       ? []

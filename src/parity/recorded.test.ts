@@ -5,7 +5,7 @@ import { testWith } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
-import { generateObservations } from "../dataset/observations.ts";
+import { generateObservations } from "../dataset/generate_observations.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
 import { compareSides, type ParityOptions } from "./compare_sides.ts";

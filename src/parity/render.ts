@@ -6,7 +6,7 @@ import { describeEvidence } from "../compare/evidence.ts";
 import type { Comparison } from "../compare/statistics.ts";
 import { figure, figureAbove, passed, table } from "../cli/output.ts";
 import { renderClosedLoop } from "../closed_loop/describe.ts";
-import type { Bisection, ParityComparison } from "../report/parity_document.ts";
+import type { Bisection, KindErrors, ParityComparison } from "../report/parity_document.ts";
 import type { ParityResult } from "./compare_sides.ts";
 import { radiansPerAction } from "./document.ts";
 import { emulatedFiles } from "./file_proof.ts";
@@ -18,15 +18,16 @@ export function renderComparison(result: ParityResult, gate: Gate): string {
   const { sides, samples, comparison } = result;
   const [a, b] = sides;
   const { worst, rmse, quantiles, cosine, sqnrDb } = comparison;
-  const [, ...others] = gateChecks(comparison, gate);
+  const [, ...others] = gateChecks(result, gate);
   return [
     `a  ${a.label} (${describeSide(a)})`,
     `b  ${b.label} (${describeSide(b)})`,
-    `on ${samples.rows} observations (${samples.label})`,
+    `on ${comparison.samples} observations (${samples.label})`,
     ...emulatedFiles(result).flatMap(describeFile),
     "",
     outputTable(comparison),
     "",
+    ...(result.kinds === undefined ? [] : [kindTable(result.kinds), ""]),
     `RMSE ${figure(rmse)}; p50 ${figure(quantiles.p50)}, p99 ${figure(quantiles.p99)}, ` +
       `p99.9 ${figure(quantiles.p999)}; ` +
       (sqnrDb === null ? "no noise" : `signal to noise ${sqnrDb.toFixed(1)} dB`),
@@ -57,6 +58,19 @@ function outputTable({ perOutput }: Comparison): string {
     return [name, ...errors.map(figure)];
   });
   return table(["output", ...columns], rows, columns);
+}
+
+/** Beside the plausible observations, on which all figures rest, those that are not. */
+function kindTable(kinds: readonly KindErrors[]): string {
+  const columns = ["samples", "MAE", "max"];
+  const rows = kinds.map(({ kind, samples, mae, max, worst }) => [
+    kind,
+    `${samples}`,
+    figure(mae),
+    figure(max),
+    `sample ${worst.sample}, ${worst.output}`,
+  ]);
+  return table(["observations", ...columns, "worst"], rows, columns);
 }
 
 /** Errors of the values inside, each network with its own values before. */

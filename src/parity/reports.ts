@@ -53,11 +53,11 @@ function describePair({ result, document }: Judged): ComparedPair {
 }
 
 /** Per output: the action of a, and what b adds to it, at samples evenly over all. */
-function pointsOf({ sides, samples, actions }: ParityResult): [number, number][][] {
+function pointsOf({ sides, comparison: { samples }, actions }: ParityResult): [number, number][][] {
   const [{ actionSize }] = sides;
   const [a, b] = actions;
-  const step = Math.ceil(samples.rows / POINTS);
-  const shown = Array.from({ length: Math.ceil(samples.rows / step) }, (_, i) => i * step);
+  const step = Math.ceil(samples / POINTS);
+  const shown = Array.from({ length: Math.ceil(samples / step) }, (_, i) => i * step);
   return Array.from({ length: actionSize }, (_, output) =>
     shown.map((sample): [number, number] => {
       const x = present(a[sample * actionSize + output]);

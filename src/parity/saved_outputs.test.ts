@@ -3,6 +3,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { failed, run, runJson } from "../cli/program_fixture.ts";
+import { readObservations, readSamples } from "../dataset/observations.ts";
+import { writeNpy } from "../formats/npy.ts";
 import { encodeOnnx } from "../formats/onnx.ts";
 import { modelOf, TINY_NETWORK } from "../policy/policy_fixture.ts";
 import { killServices, startService } from "../serve/service_fixture.ts";
@@ -34,7 +36,7 @@ describe("parity in three steps", () => {
       label: tiny,
       evidence: "cpu",
       space: "raw",
-      samples: 32,
+      samples: 106,
     });
     await record("emulated", "inputs.npz", "fp16.npz");
     const limit = ["--mae", "0.01"];
@@ -51,6 +53,14 @@ describe("parity in three steps", () => {
       json: { ...direct.json, sides: labels(tiny, `emulated (${tiny})`) },
     });
     expect(Number(later.json.mae)).toBeGreaterThan(0);
+    expect(later.json).toMatchObject({
+      samples: 32,
+      kinds: [
+        { kind: "plausible", samples: 32, mae: later.json.mae },
+        { kind: "edge", samples: 10 },
+        { kind: "adversarial", samples: 64 },
+      ],
+    });
   });
 
   test("takes one side of several that were saved together", async () => {
@@ -133,6 +143,39 @@ describe("parity of more than two sides", () => {
   });
 });
 
+describe("parity of generated observations", () => {
+  test("is judged by the plausible ones, and fails for what is not finite on any", async () => {
+    // Overflows float16 at ±100 deviations and nowhere near the plausible.
+    const metadata = { normalizer: "folded" } as const;
+    const layers = TINY_NETWORK.layers.map((layer) =>
+      layer.kind === "linear"
+        ? { ...layer, weight: layer.weight.map((value) => value * 60) }
+        : layer,
+    );
+    const steep = place("steep.onnx");
+    writeFileSync(steep, encodeOnnx(modelOf({ ...TINY_NETWORK, layers }, { metadata })));
+    const limits = ["--mae", "100", "--samples", "16"];
+    const { status, stderr } = await run(["parity", steep, "emulated", ...limits]);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(
+        /^error: Sample 2\d \(edge\), action\[0\]: the actions are \S+ and -?Infinity, need finite numbers\n$/,
+      ),
+    });
+    const inputs = place("steep.npz");
+    await run(["parity", tiny, "emulated", "--samples", "16", "--save-inputs", inputs]);
+    const all = await readSamples(inputs);
+    const { data, rows } = await readObservations(inputs);
+    expect([all.rows, rows]).toEqual([90, 16]);
+    const plain = place("plain.npy");
+    const shape = [rows, data.length / rows];
+    writeFileSync(plain, writeNpy({ dtype: "float32", shape, data: Float32Array.from(data) }));
+    const given = await runJson(["parity", steep, "emulated", "--mae", "100", "--dataset", plain]);
+    expect(given).toMatchObject({ status: 0, json: { pass: true, samples: 16 } });
+    expect(given.json).not.toHaveProperty("kinds");
+  });
+});
+
 describe("the gate of parity", () => {
   test("holds the largest error, a quantile and the evidence, or says which not", async () => {
     const limits = ["--max", "1e-9", "--quantile", "0.5=1e-9", "--require", "npu"];
@@ -145,12 +188,16 @@ describe("the gate of parity", () => {
       },
     });
     expect(stderr).toMatch(
-      /^failed: the largest error is \S+, above 1e-9; the 0.5 quantile of the errors is \S+, above 1e-9; the evidence is cpu and emulation, --require npu needs more\n$/,
+      /^failed: the largest error is \S+ \(edge, sample 1033\), above 1e-9; the 0.5 quantile of the errors is \S+, above 1e-9; the evidence is cpu and emulation, --require npu needs more\n$/,
     );
     const { stdout } = await run(["parity", tiny, "emulated", ...limits]);
     expect(stdout.trimEnd().split("\n").at(-1)).toBe(
       "evidence of npu: FAILED, the evidence is cpu and emulation, --require npu needs more",
     );
+    // The limits that it says it needs are enough.
+    const { mae, max } = json["requiredTolerance"] as Record<string, number>;
+    const enough = ["--mae", `${mae}`, "--max", `${max}`];
+    expect((await run(["parity", tiny, "emulated", ...enough])).status).toBe(0);
     const kept = ["--max", "1", "--quantile", "0.99=1", "--require", "emulation"];
     expect((await run(["parity", tiny, "emulated", ...kept])).status).toBe(0);
     expect(await run(["parity", tiny, "emulated", "--quantile", "2=1"])).toMatchObject({

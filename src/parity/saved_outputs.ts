@@ -12,6 +12,7 @@ import { readNpz, writeNpz } from "../formats/npz.ts";
 import type { Tensor } from "../formats/tensor.ts";
 import { ARITHMETICS, type Arithmetic } from "../runtime/backend.ts";
 import type { Observations } from "../dataset/observations.ts";
+import { decodeKinds, encodeKinds } from "../dataset/sample_kinds.ts";
 
 /** Are observations as the robot has them, or behind the normalizer already? */
 export type Space = "raw" | "network";
@@ -46,8 +47,13 @@ const matrix = (data: Float32Array, rows: number): Tensor => ({
 });
 
 /** What `--dataset` reads again. */
-export function encodeInputs({ data, rows }: Observations): Uint8Array {
-  return writeNpz({ obs: matrix(data, rows) });
+export function encodeInputs(samples: Observations): Uint8Array {
+  return writeNpz(inputArrays(samples));
+}
+
+function inputArrays({ data, rows, kinds }: Observations): Record<string, Tensor> {
+  const obs = matrix(data, rows);
+  return kinds === undefined ? { obs } : { obs, kinds: encodeKinds(kinds) };
 }
 
 export function encodeOutputs({ space, samples, sides }: SavedOutputs): Uint8Array {
@@ -58,7 +64,7 @@ export function encodeOutputs({ space, samples, sides }: SavedOutputs): Uint8Arr
   });
   const data = new TextEncoder().encode(about);
   return writeNpz({
-    obs: matrix(samples.data, samples.rows),
+    ...inputArrays(samples),
     ...Object.fromEntries(
       sides.map(({ actions }, i) => [`actions_${i}`, matrix(actions, samples.rows)]),
     ),
@@ -93,9 +99,14 @@ function readOutputs(path: string): Promise<SavedOutputs> {
     }
     const { space, dataset, sides } = parseAbout(about);
     const samples = readMatrix(arrays, "obs");
+    const kinds = arrays.get("kinds");
     return {
       space,
-      samples: { label: dataset, ...samples },
+      samples: {
+        label: dataset,
+        ...samples,
+        ...(kinds && { kinds: decodeKinds(kinds, samples.rows) }),
+      },
       sides: sides.map((side, i) => {
         const { data: actions, rows } = readMatrix(arrays, `actions_${i}`);
         if (rows === samples.rows) return { ...side, actions };

@@ -24,6 +24,13 @@ async function start(script: FramedScript = {}): Promise<string> {
   return `unix:${path}`;
 }
 
+/** One that speaks raw bytes only, of the same sizes. */
+async function startRaw(): Promise<string> {
+  const path = join(directory, `s${count++}`);
+  services.use(await startScripted(path, { requestBytes: 16, answerBytes: 8 }));
+  return `unix:${path}`;
+}
+
 const npu: FramedScript = {
   hello: { ...HELLO, about: { ...HELLO.about, backend: "rknn", evidence: "npu" } },
 };
@@ -54,15 +61,24 @@ describe("parity of two services", () => {
   const compare = (a: string, b: string) =>
     refusalOf(() => compareSides({ a, b, samples: 200, seed: 0, timeoutMs: 10_000 }));
 
-  test("refuses other sizes, one service twice, and one that says no sizes", async () => {
+  test("gives a service that says no sizes those of the other, whichever comes first", async () => {
+    const [framed, raw] = [await start(), await startRaw()];
+    for (const [a, b] of [
+      [framed, raw],
+      [raw, framed],
+    ] as const) {
+      const { sides } = await compareSides({ a, b, samples: 3, seed: 0, timeoutMs: 10_000 });
+      expect(sides.map(({ label, actionSize }) => [label, actionSize])).toEqual([
+        [a, 2],
+        [b, 2],
+      ]);
+    }
+  });
+
+  test("refuses other sizes, one service twice, and two that say no sizes", async () => {
     const [one, other] = [await start(), await start({ hello: { ...HELLO, actionSize: 3 } })];
-    const raw = join(directory, "raw");
-    services.use(await startScripted(raw, { requestBytes: 16, answerBytes: 8 }));
-    expect([
-      await compare(other, one),
-      await compare(one, one),
-      await compare(one, `unix:${raw}`),
-    ]).toEqual([
+    const [raw, raw2] = [await startRaw(), await startRaw()];
+    expect([await compare(other, one), await compare(one, one), await compare(raw, raw2)]).toEqual([
       {
         code: "WIRE",
         message:
@@ -76,7 +92,7 @@ describe("parity of two services", () => {
       {
         code: "WIRE",
         message:
-          `Cannot use the service at unix:${raw}: it does not speak the framed protocol, ` +
+          `Cannot use the service at ${raw}: it does not speak the framed protocol, ` +
           "and raw bytes do not say its sizes; name a model file for them",
       },
     ]);

@@ -11,12 +11,12 @@ import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic, Backend } from "../runtime/backend.ts";
 import type { EmulationRecipe } from "../runtime/emulated.ts";
-import { chooseNormalizer, type ModelFile, openModel } from "../runtime/open.ts";
+import { chooseNormalizer, foldedNormalizer, type ModelFile, openModel } from "../runtime/open.ts";
 import { type NpuOptions, openRknnModel, readRknnModel } from "../runtime/open_rknn.ts";
 import { readObservations } from "../dataset/observations.ts";
 import type { OnnxModel } from "../formats/onnx.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
-import type { Normalizer } from "../policy/normalizer.ts";
+import type { Normalizer, ObservationStats } from "../policy/normalizer.ts";
 import { createPolicy, type Policy } from "../runtime/policy.ts";
 import { policyShape } from "../runtime/policy_shape.ts";
 import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
@@ -66,6 +66,8 @@ export interface Side {
   readonly actionSize: number;
   /** What the model's file says of its normalizer, where it does. */
   readonly normalizer?: NormalizerUse | undefined;
+  /** Mean and deviation of raw observations, where the network itself has them. */
+  readonly stats?: ObservationStats | undefined;
   readonly emulatedFile?: EmulatedFile;
   /** What a service says of itself, its evidence included. */
   readonly service?: About;
@@ -260,8 +262,9 @@ function sideOf(
   label: string,
   backend: Backend,
   normalizer: Normalizer | undefined,
-  { metadata }: Partial<Pick<ModelFile, "metadata">> = {},
+  file: Partial<Pick<ModelFile, "metadata" | "model">> = {},
 ): Side {
+  const inside = foldedNormalizer(file);
   const { graph } = backend;
   const inputOf = (observations: Float32Array): Float32Array => {
     const input = Float32Array.from(observations);
@@ -271,7 +274,8 @@ function sideOf(
   return {
     ...(graph === undefined ? {} : { inner: { graph, input: inputOf } }),
     label,
-    normalizer: metadata?.normalizer,
+    normalizer: file.metadata?.normalizer,
+    stats: inside && { mean: inside.mean, std: inside.divisor },
     policy: createPolicy(backend, normalizer),
     evidence: backend.arithmetic,
     observationSize: backend.observationSize,

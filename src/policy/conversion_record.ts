@@ -7,7 +7,7 @@
 import { existsSync } from "node:fs";
 import * as v from "valibot";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { readFile } from "../base/files.ts";
+import { DISK, readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -124,15 +124,16 @@ export function readRecordBeside(rknn: string): ConversionRecord | undefined {
   return existsSync(recordPath(rknn)) ? readAny(rknn) : undefined;
 }
 
-function readAny(rknn: string): ConversionRecord {
+function readAny(rknn: string, files = DISK): ConversionRecord {
   const path = recordPath(rknn);
-  return parseRecord(new TextDecoder().decode(readFile(path, LIMITS.rknnDocumentBytes)), path);
+  const bytes = readFile(path, LIMITS.rknnDocumentBytes, files);
+  return parseRecord(new TextDecoder().decode(bytes), path);
 }
 
 /** Reads the record of a `.rknn`; refuses one of another file by its digest. */
-export function readRecord(rknn: string, digest: string): ConversionRecord {
+export function readRecord(rknn: string, digest: string, files = DISK): ConversionRecord {
   const path = recordPath(rknn);
-  const record = readAny(rknn);
+  const record = readAny(rknn, files);
   if (record.rknn.sha256 === digest) return record;
   throw new Lite3Error(
     "CONFIG",

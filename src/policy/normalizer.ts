@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
-import { openFile } from "../base/files.ts";
+import { DISK } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { type NpzArchive, openNpz } from "../formats/npz.ts";
 import { describeStart, isZip } from "../formats/zip.ts";
@@ -59,9 +59,9 @@ const STD_NAMES = ["std", "obs_std"];
  * Reads `mean` and `std` (or `obs_mean`, `obs_std`), shape [N] or [1, N], from an .npz file.
  * Throws for a missing array, a wrong shape, and values no normalizer can have.
  */
-export function readObservationStats(path: string): Promise<ObservationStats> {
+export function readObservationStats(path: string, files = DISK): Promise<ObservationStats> {
   return describeSource("Cannot read observation statistics", path, async () => {
-    using source = openFile(path);
+    using source = files.open(path);
     if (!isZip(source)) {
       throw new FormatError(`${describeStart(source)}, need an .npz with mean and std`);
     }

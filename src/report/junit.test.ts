@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { testWith } from "../../scripts/dev/test_tools.ts";
-import { renderJunit } from "./junit.ts";
+import { renderJunit, renderSuites } from "./junit.ts";
 import { COMPARISON, HOSTILE } from "./parity_report_fixture.ts";
 
 const failing = {
@@ -63,4 +63,29 @@ testWith("python")("renderJunit() is read by junitparser as it was meant", async
       ],
     ],
   ]);
+});
+
+test("renderSuites() says what was skipped, and what failed", () => {
+  const cases = [
+    { name: "latency", failures: [] },
+    { name: "power", failures: [], skipped: "no sensor" },
+    { name: "gait", failures: ["a fall"] },
+  ];
+  const text = renderSuites("lite3rl accept", [{ name: "a", properties: { v: "FAIL" }, cases }]);
+  expect(text).toBe(`<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="lite3rl accept" tests="3" failures="1" errors="0" skipped="1">
+  <testsuite name="a" tests="3" failures="1" errors="0" skipped="1">
+    <properties>
+      <property name="v" value="FAIL"/>
+    </properties>
+    <testcase classname="a" name="latency"/>
+    <testcase classname="a" name="power">
+      <skipped message="no sensor"/>
+    </testcase>
+    <testcase classname="a" name="gait">
+      <failure message="a fall">a fall</failure>
+    </testcase>
+  </testsuite>
+</testsuites>
+`);
 });

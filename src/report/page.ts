@@ -14,6 +14,7 @@ import clientScript from "./figures_client.js" with { type: "text" };
 import { escapeHtml, html, type Html, markupOf, trustedHtml } from "./html.ts";
 import figureStyle from "./figures.css" with { type: "text" };
 import pageStyle from "./page.css" with { type: "text" };
+import tableStyle from "./tables.css" with { type: "text" };
 
 export interface Page {
   readonly title: string;
@@ -33,7 +34,7 @@ const SCRIPTS = [clientScript, plotScript] as const;
 export function renderPage(page: Page): string {
   const drawings = page.figures.flatMap(({ id, data }) => (data === null ? [] : [{ id, ...data }]));
   const scripts = page.live ? [...SCRIPTS, page.live.script] : SCRIPTS;
-  const style = [plotStyle, pageStyle, figureStyle, page.live?.style ?? ""].join("\n");
+  const style = [plotStyle, tableStyle, pageStyle, figureStyle, page.live?.style ?? ""].join("\n");
   const policy = contentSecurityPolicy(scripts, page.live !== undefined);
   const parts = [
     "<!doctype html>",

@@ -5,6 +5,7 @@
  */
 
 import * as v from "valibot";
+import { KINDS } from "../dataset/sample_kinds.ts";
 import { ARITHMETICS } from "../runtime/backend.ts";
 import { closedLoopSchema } from "./closed_loop_document.ts";
 import { aboutSchema } from "../wire/protocol.ts";
@@ -93,6 +94,15 @@ const bisection = v.strictObject({
   ),
 });
 
+/** Errors on one kind of generated observations; `sample` counts all kinds' rows. */
+const kind = v.strictObject({
+  kind: v.picklist(KINDS),
+  samples: count,
+  mae: v.number(),
+  max: v.number(),
+  worst: v.strictObject(worst),
+});
+
 const comparison = v.strictObject({
   pass: v.boolean(),
   checks: v.array(check),
@@ -112,6 +122,8 @@ const comparison = v.strictObject({
   worst: v.strictObject(worst),
   worstSamples: v.array(v.strictObject({ ...worst, observation: numbers, a: numbers, b: numbers })),
   samples: count,
+  /** Where observations were generated; all else is of the plausible ones. */
+  kinds: v.exactOptional(v.array(kind)),
   dataset: text,
   space: v.picklist(["raw", "network"]),
   requiredTolerance: v.strictObject({ mae: v.number(), max: v.number() }),
@@ -133,4 +145,5 @@ export const parityReportSchema = v.strictObject({
 
 export type ParityComparison = DeepReadonly<v.InferOutput<typeof comparison>>;
 export type ParityCheck = DeepReadonly<v.InferOutput<typeof check>>;
+export type KindErrors = DeepReadonly<v.InferOutput<typeof kind>>;
 export type Bisection = DeepReadonly<v.InferOutput<typeof bisection>>;

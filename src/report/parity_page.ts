@@ -12,7 +12,14 @@ import { mark, readableTime, tile } from "./page_parts.ts";
 import { renderPage } from "./page.ts";
 import type { ParityComparison } from "./parity_document.ts";
 import { errorHistogram, type ParityValues, scatterPanels } from "./parity_figures.ts";
-import { checkTable, fileNotes, layerTable, outputTable, worstSamples } from "./parity_tables.ts";
+import {
+  checkTable,
+  fileNotes,
+  kindTable,
+  layerTable,
+  outputTable,
+  worstSamples,
+} from "./parity_tables.ts";
 
 export interface ParityPage {
   /** Version of lite3rl. */
@@ -90,7 +97,7 @@ function section(pair: ComparedPair, id: string, isAlone: boolean, figures: Figu
     <h2>Checks</h2>
     ${checkTable(document)}${fileNotes(document)}${closedLoopSection(document, pairs)}
     <h2>Errors</h2>
-    ${renderFigure(histogram)}${outputTable(document)}
+    ${renderFigure(histogram)}${outputTable(document)}${kindTable(document)}
     <h2>Where the errors are</h2>
     <p class="lead">
       Each point is a sample: the action of a, and what b adds to it, for ${shown} of

@@ -90,6 +90,39 @@ export function outputTable({ perOutput }: ParityComparison): Html {
   </table>`;
 }
 
+/** Errors on each kind of generated observations; nothing where they were not generated. */
+export function kindTable({ kinds }: ParityComparison): Html {
+  if (kinds === undefined) return html``;
+  return html`<h2>Beyond the plausible</h2>
+    <table class="rows">
+      <thead>
+        <tr>
+          <th>Observations</th>
+          <th class="number">Samples</th>
+          <th class="number">MAE</th>
+          <th class="number">Largest</th>
+          <th class="secondary">Where</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${kinds.map(
+          ({ kind, samples, mae, max, worst }) =>
+            html`<tr>
+              <td>${kind}</td>
+              <td class="number">${samples}</td>
+              <td class="number">${formatSignificant(mae)}</td>
+              <td class="number">${formatSignificant(max)}</td>
+              <td class="secondary">${worst.output}, sample ${worst.sample}</td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+    <p class="lead">
+      All other figures are of the plausible ones. Edge: zeros, the mean, each number alone and all
+      at ±5 deviations, all at ±100. Adversarial: all at ±3, signs by chance.
+    </p>`;
+}
+
 /** Errors of the values inside of the networks; nothing where they were not asked for. */
 export function layerTable({ bisection }: ParityComparison): Html {
   if (bisection === undefined) return html``;

@@ -34,7 +34,8 @@ export const GAIT_LIMITS = {
 export type GaitLimits = Readonly<Record<keyof typeof GAIT_LIMITS, number>>;
 
 const LIMIT_NAMES = Object.keys(GAIT_LIMITS) as (keyof GaitLimits)[];
-const LimitsFile = v.strictObject(
+/** Limits as a YAML file gives them: some or all, by name. */
+export const gaitLimitsSchema = v.strictObject(
   Object.fromEntries(
     LIMIT_NAMES.map((name) => [name, v.optional(v.pipe(v.number(), v.minValue(0)))]),
   ),
@@ -42,7 +43,7 @@ const LimitsFile = v.strictObject(
 
 /** The limits of a file over the defaults; a name that is none is refused. */
 export function readGaitLimits(path: string): GaitLimits {
-  const given = checkYaml(path, LimitsFile, readYaml(path) ?? {}) as Partial<GaitLimits>;
+  const given = checkYaml(path, gaitLimitsSchema, readYaml(path) ?? {}) as Partial<GaitLimits>;
   return { ...GAIT_LIMITS, ...given };
 }
 

@@ -280,6 +280,35 @@ describe("readModel()", () => {
   });
 });
 
+describe("readModel() of what is no ONNX", () => {
+  const refusal = (name: string, content: string | Uint8Array) => {
+    const path = join(directory, name);
+    writeFileSync(path, content);
+    return refusalOf(() => readModel(path)).then(({ code, message }) => [
+      code,
+      message.replace(`Cannot read model "${path}": `, ""),
+    ]);
+  };
+
+  test("says what it is, and of a broken one where it breaks", async () => {
+    const whole = encodeOnnx(modelOf(await demoNetwork(), { metadata: METADATA }));
+    expect([
+      await refusal("page.onnx", "<!doctype html>\n<title>404</title>"),
+      await refusal("noise.onnx", Uint8Array.of(0xff, 0xfe, 0, 7)),
+      await refusal("cut.onnx", whole.subarray(0, 1000)),
+    ]).toEqual([
+      [
+        "MALFORMED",
+        expect.stringMatching(
+          /^it is a text, "<!doctype html>\\n<title>404<\/title>"…, need an ONNX model \(protobuf /,
+        ),
+      ],
+      ["MALFORMED", expect.stringMatching(/^it is another file, need an ONNX model \(protobuf /)],
+      ["MALFORMED", expect.stringMatching(/^protobuf Model\.graph at byte \d+: it needs /)],
+    ]);
+  });
+});
+
 describe("openModel()", () => {
   test("names the file of a model that is no policy or that cannot run", async () => {
     const graph = {

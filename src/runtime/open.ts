@@ -6,11 +6,11 @@
 
 import { extname } from "node:path";
 import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
-import { readFile } from "../base/files.ts";
+import { DISK, type FileSet, readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice, warn } from "../base/log.ts";
 import { contentKind } from "../formats/content_kind.ts";
-import { decodeOnnx, type OnnxModel } from "../formats/onnx.ts";
+import { decodeOnnx, type OnnxModel, tensorFloats } from "../formats/onnx.ts";
 import { decodeMetadata, type PolicyMetadata } from "../policy/metadata.ts";
 import {
   checkStatsSize,
@@ -39,20 +39,36 @@ export interface ModelFile {
 }
 
 /** Reads an ONNX model; other kinds are refused with what to do about them. */
-export async function readModel(path: string): Promise<ModelFile> {
+export async function readModel(path: string, files = DISK): Promise<ModelFile> {
   const advice = ADVICE[extname(path).toLowerCase()];
   if (advice !== undefined) {
     throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${advice}`);
   }
-  const bytes = readFile(path, LIMITS.modelBytes);
+  const bytes = readFile(path, LIMITS.modelBytes, files);
   const kind = contentKind(bytes);
   if (kind !== undefined) {
     throw new Lite3Error("UNSUPPORTED", `Cannot run ${quote(path)}: ${CONTENT_ADVICE[kind]}`);
   }
   return describeSource("Cannot read model", path, () => {
-    const model = decodeOnnx(bytes);
+    const model = decodeModel(bytes);
     return { path, bytes, model, metadata: decodeMetadata(model) };
   });
+}
+
+/** Every ONNX model that a program wrote begins with the field `ir_version`. */
+const ONNX_BEGIN = 0x08;
+
+function decodeModel(bytes: Uint8Array): OnnxModel {
+  try {
+    return decodeOnnx(bytes);
+  } catch (error) {
+    if (!(error instanceof FormatError) || bytes.length === 0 || bytes[0] === ONNX_BEGIN) {
+      throw error;
+    }
+    const begin = new TextDecoder("latin1").decode(bytes.subarray(0, 40));
+    const found = /^[\t\n\r -~]*$/.test(begin) ? `a text, ${quote(begin)}…` : "another file";
+    throw new FormatError(`it is ${found}, need an ONNX model (${error.message})`);
+  }
 }
 
 const ADVICE: Readonly<Record<string, string>> = {
@@ -74,6 +90,8 @@ export type RunBackend = (typeof RUN_BACKENDS)[number];
 export interface PolicyOptions extends NpuOptions {
   /** Without one: the NPU for a .rknn, and the reference, ONNX Runtime, for an .onnx. */
   readonly backend?: RunBackend | undefined;
+  /** Where the model, what describes it and the statistics are read; the disk if absent. */
+  readonly files?: FileSet;
 }
 
 /** Opens a model with a backend on the CPU, or with the emulation of a recipe. */
@@ -110,7 +128,8 @@ export async function openPolicy(
 ): Promise<Policy> {
   const [file, backend] = await openFile(path, options);
   try {
-    const normalizer = await chooseNormalizer(file, backend.observationSize, obsStats);
+    const { files } = options;
+    const normalizer = await chooseNormalizer(file, backend.observationSize, obsStats, files);
     return createPolicy(backend, normalizer, file.metadata?.normalizer);
   } catch (error) {
     backend[Symbol.dispose]();
@@ -119,7 +138,7 @@ export async function openPolicy(
 }
 
 async function openFile(path: string, options: PolicyOptions): Promise<[DescribedFile, Backend]> {
-  const { backend } = options;
+  const { backend, files } = options;
   if (isRknnPath(path)) {
     if (backend === "mlp" || backend === "onnx") {
       throw new Lite3Error(
@@ -128,10 +147,10 @@ async function openFile(path: string, options: PolicyOptions): Promise<[Describe
           "name the .onnx that it was converted from",
       );
     }
-    const file = await readRknnModel(path);
+    const file = await readRknnModel(path, files);
     return [file, await openRknnModel(file, options)];
   }
-  const file = await readModel(path);
+  const file = await readModel(path, files);
   if (backend === "rknn") {
     throw new Lite3Error(
       "USAGE",
@@ -154,6 +173,7 @@ export async function chooseNormalizer(
   file: DescribedFile,
   observationSize: number,
   obsStats: string | undefined,
+  files = DISK,
 ): Promise<Normalizer | undefined> {
   const use = file.metadata?.normalizer;
   const model = quote(file.path);
@@ -176,7 +196,7 @@ export async function chooseNormalizer(
         "it would be applied twice; leave --obs-stats out",
     );
   }
-  const stats = await readObservationStats(obsStats);
+  const stats = await readObservationStats(obsStats, files);
   checkStatsSize(stats, obsStats, observationSize);
   const normalizer = createNormalizer(stats);
   const expected = file.metadata?.normalizerDigest;
@@ -190,4 +210,18 @@ export async function chooseNormalizer(
   }
   if (use === undefined) notice(`${file.path}: no lite3rl metadata, taking --obs-stats as said`);
   return normalizer;
+}
+
+/** The normalizer that `lite3rl export` folded in, by the names of its constants. */
+export function foldedNormalizer({
+  model,
+  metadata,
+}: Partial<Pick<ModelFile, "model" | "metadata">>): Normalizer | undefined {
+  if (metadata?.normalizer !== "folded") return undefined;
+  const find = (name: string): Float32Array | undefined => {
+    const tensor = model?.graph.initializer?.find((one) => one.name === `obs_normalizer.${name}`);
+    return tensor && tensorFloats(tensor);
+  };
+  const [mean, std] = [find("mean"), find("std")];
+  return mean && std && mean.length === std.length ? createNormalizer({ mean, std }) : undefined;
 }

@@ -3,7 +3,6 @@
  * expects, is in the record that `lite3rl convert` writes beside it.
  */
 
-import { existsSync } from "node:fs";
 import { extname } from "node:path";
 import type { Core } from "../../ffi/rknn_api.ts";
 import {
@@ -14,7 +13,7 @@ import {
   openRknnLibrary,
 } from "../../ffi/rknn_library.ts";
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
-import { readFile, sha256 } from "../base/files.ts";
+import { DISK, type FileSet, readFile, sha256 } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { warn } from "../base/log.ts";
 import { parseRknn } from "../formats/rknn.ts";
@@ -75,17 +74,17 @@ export function warnOfNpuFlags(path: string, { librknnrt, core, io }: NpuOptions
 }
 
 /** Reads a .rknn and its record. Throws for a container that is broken or encrypted. */
-export async function readRknnModel(path: string): Promise<RknnModelFile> {
-  const bytes = readFile(path, LIMITS.modelBytes);
+export async function readRknnModel(path: string, files = DISK): Promise<RknnModelFile> {
+  const bytes = readFile(path, LIMITS.modelBytes, files);
   return describeSource("Cannot read model", path, () => {
     parseRknn(bytes);
-    return { path, bytes, metadata: readMetadata(path, bytes) };
+    return { path, bytes, metadata: readMetadata(path, bytes, files) };
   });
 }
 
-function readMetadata(path: string, bytes: Uint8Array): PolicyMetadata | undefined {
-  if (!existsSync(recordPath(path))) return undefined;
-  const { metadata } = readRecord(path, sha256(bytes)).model;
+function readMetadata(path: string, bytes: Uint8Array, files: FileSet): PolicyMetadata | undefined {
+  if (!files.has(recordPath(path))) return undefined;
+  const { metadata } = readRecord(path, sha256(bytes), files).model;
   const metadataProps = Object.entries(metadata).map(([key, value]) => ({ key, value }));
   return decodeMetadata({ graph: {}, metadataProps });
 }

@@ -8,6 +8,7 @@ import { Lite3Error } from "../base/errors.ts";
 import type { NormalizerUse } from "../policy/metadata.ts";
 import type { Normalizer } from "../policy/normalizer.ts";
 import type { Backend, PolicyState } from "./backend.ts";
+import { NotFiniteError } from "./not_finite.ts";
 
 export interface Policy extends Disposable {
   readonly backend: Backend;
@@ -16,6 +17,8 @@ export interface Policy extends Disposable {
   readonly normalizerUse: NormalizerUse;
   readonly observationSize: number;
   readonly actionSize: number;
+  /** Throws MALFORMED for an observation that is not finite, as it is or normalised. */
+  check(observation: Float32Array): void;
   /**
    * One observation (shape [observationSize], left as it is) to one action ([actionSize]).
    * Throws MALFORMED for an observation, and NATIVE for an action, that is not finite. Where the
@@ -31,18 +34,22 @@ export function createPolicy(
 ): Policy {
   const { observationSize, actionSize } = backend;
   const normalised = new Float32Array(observationSize);
+  const check = (observation: Float32Array): void => {
+    assert(observation.length === observationSize, "observation length");
+    checkObservation("observation", observation);
+    normalised.set(observation);
+    normalizer?.apply(normalised);
+    checkObservation("normalised observation", normalised);
+  };
   return {
     backend,
     normalizer,
     normalizerUse,
     observationSize,
     actionSize,
+    check,
     act(observation, action, state) {
-      assert(observation.length === observationSize, "observation length");
-      checkFinite("observation", observation, "MALFORMED");
-      normalised.set(observation);
-      normalizer?.apply(normalised);
-      checkFinite("normalised observation", normalised, "MALFORMED");
+      check(observation);
       const running = backend.infer(normalised, action, state, 1);
       if (running !== undefined) return running.then(() => checkAction(action));
       checkAction(action);
@@ -51,12 +58,21 @@ export function createPolicy(
   };
 }
 
-const checkAction = (action: Float32Array): void => checkFinite("action", action, "NATIVE");
+function checkObservation(what: string, values: Float32Array): void {
+  const wrong = notFinite(what, values);
+  if (wrong !== undefined) throw new Lite3Error("MALFORMED", wrong);
+}
 
-function checkFinite(what: string, values: Float32Array, code: "MALFORMED" | "NATIVE"): void {
+function checkAction(action: Float32Array): void {
+  const wrong = notFinite("action", action);
+  if (wrong !== undefined) throw new NotFiniteError(wrong);
+}
+
+function notFinite(what: string, values: Float32Array): string | undefined {
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i])) {
-      throw new Lite3Error(code, `Cannot act: ${what}[${i}] is ${values[i]}, need finite numbers`);
+      return `Cannot act: ${what}[${i}] is ${values[i]}, need finite numbers`;
     }
   }
+  return undefined;
 }

@@ -13,6 +13,7 @@ import { FormatError, Lite3Error } from "../base/errors.ts";
 import { createRandom } from "../base/random.ts";
 import { parseRknn, type RknnFile } from "../formats/rknn.ts";
 import { type Backend, type PolicyState, tensorSpec } from "./backend.ts";
+import { NotFiniteError } from "./not_finite.ts";
 import { findDeviceFault, readSoc, type Soc } from "./rknn_device.ts";
 import { type IoPath, openFloatPath, openZeroCopyPath } from "./rknn_paths.ts";
 import { type NpuTensors, readTensors } from "./rknn_tensors.ts";
@@ -269,8 +270,7 @@ function checkObservation(values: Float32Array): void {
 function checkOutput(what: string, values: Float32Array): void {
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i])) {
-      throw new Lite3Error(
-        "NATIVE",
+      throw new NotFiniteError(
         `Cannot act: the NPU gave ${values[i]} as ${what}[${i}], need finite numbers`,
       );
     }

@@ -25,7 +25,9 @@ export async function runRows(
   const { observationSize: from, actionSize: to } = backend;
   const actions = new Float32Array(rows * to);
   const state = backend.createState();
-  const step = state.tensors.length === 0 ? CHUNK_ROWS : 1;
+  // The toolkit's simulator builds the model anew for every call.
+  const chunk = backend.name === "toolkit" ? rows : CHUNK_ROWS;
+  const step = state.tensors.length === 0 ? chunk : 1;
   for (let row = 0; row < rows; row += step) {
     const end = Math.min(row + step, rows);
     const input = observations.subarray(row * from, end * from);

@@ -8,11 +8,12 @@ import { notice, setJsonLog } from "../base/log.ts";
 import { type Stop, stopOnSignals } from "../base/stop.ts";
 import { defineCommand } from "../cli/command.ts";
 import type { ReadyEvent } from "../service/control.ts";
+import type { EngineSnapshot } from "../service/page.ts";
 import { checkReach, chooseEndpoints, httpAddress, openEndpoints } from "./endpoints.ts";
 import { chooseFiles, chooseOptions, type ServeFlags } from "./engine_options.ts";
 import { SERVE_FLAGS } from "./flags.ts";
-import type { Counters } from "./history.ts";
 import type { Listener } from "./listener.ts";
+import { type Notify, openNotify } from "./notify.ts";
 import { describeReady } from "./ready.ts";
 import { createServiceView } from "./service_view.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -33,8 +34,11 @@ export default defineCommand({
     const endpoints = chooseEndpoints(flags, given);
     using stop = stopOnSignals();
     if (flags.stopWithStdin) stopAtEndOfStdin(stop);
+    using notify = openNotify();
+    stop.signal.addEventListener("abort", notify.stopping);
     using supervisor = await createSupervisor(flags);
-    using _reload = reloadOnSignal(supervisor);
+    supervisor.history.onEvent = notify.heard;
+    using _reload = reloadOnSignal(supervisor, notify);
     try {
       const ready = await supervisor.open(stop);
       if (ready === undefined) return undefined;
@@ -42,9 +46,13 @@ export default defineCommand({
       listeners.push(...openEndpoints(endpoints));
       await supervisor.listen(listeners);
       using _http = await openHttp(flags, supervisor);
-      if (!stop.requested) context.announce(describeReady(flags.model, listeners, ready));
+      if (!stop.requested) {
+        const announced = describeReady(flags.model, listeners, ready);
+        context.announce(announced);
+        notify.ready(announced.text);
+      }
       await supervisor.serve();
-      notice(lastWords(supervisor.totals()));
+      notice(lastWords(supervisor.totals().counters));
     } finally {
       for (const listener of listeners) listener[Symbol.dispose]();
       process.stdin.destroy();
@@ -81,8 +89,11 @@ function stopAtEndOfStdin(stop: Stop): void {
   process.stdin.resume();
 }
 
-function reloadOnSignal(supervisor: Supervisor): Disposable {
-  const reload = (): void => supervisor.reload();
+function reloadOnSignal(supervisor: Supervisor, notify: Notify): Disposable {
+  const reload = (): void => {
+    notify.reloading();
+    supervisor.reload();
+  };
   process.on("SIGUSR1", reload);
   return {
     [Symbol.dispose]() {
@@ -105,7 +116,7 @@ function checkCalibration(
   );
 }
 
-function lastWords(totals: Counters): string {
+function lastWords(totals: EngineSnapshot["counters"]): string {
   const { answered, connections, badInput, failed, protocolErrors, partialFrames } = totals;
   return (
     `stopped: ${answered} answers on ${connections} connections, ` +

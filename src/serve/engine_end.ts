@@ -3,18 +3,14 @@
  */
 
 import { Lite3Error, quote } from "../base/errors.ts";
+import { plural } from "../base/text.ts";
 import type { ReadyEvent } from "../service/control.ts";
 import type { EngineProcess } from "./engine_process.ts";
 import type { DeathKind } from "./view.ts";
 
 /** What the death of an engine that served counts as. */
-export function kindOfDeath(
-  engine: EngineProcess,
-  nonFinite: number,
-  nonFiniteMax: number,
-): DeathKind {
-  if (engine.killedFor !== undefined) return engine.killedFor;
-  return engine.failure !== undefined && nonFinite >= nonFiniteMax ? "nonFinite" : "crash";
+export function kindOfDeath({ killedFor, failure }: EngineProcess): DeathKind {
+  return killedFor ?? failure?.cause ?? "crash";
 }
 
 /** Why an engine could not be opened, as the verb's error. */
@@ -26,6 +22,19 @@ export function openingError(engine: EngineProcess): Lite3Error {
       "checks library and driver",
   );
 }
+
+/** Could the CPU answer where this engine could not be opened? */
+export const isNpuFailure = ({ isFallback }: EngineProcess, { code }: Lite3Error): boolean =>
+  !isFallback && (code === "NATIVE" || code === "DEADLINE");
+
+/** Why there is no next engine. */
+export const finalError = (howLastEnded: string, restartsMax: number): Lite3Error =>
+  new Lite3Error(
+    "NATIVE",
+    `Cannot go on serving: ${plural(restartsMax, "engine")} died within a minute without an ` +
+      `answer in between, the last one ${howLastEnded}; ` +
+      "lite3rl doctor checks library and driver, --restarts-max allows more",
+  );
 
 export type Sizes = Pick<ReadyEvent, "observationSize" | "actionSize">;
 

@@ -5,19 +5,22 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { Lite3Error, quote } from "../base/errors.ts";
+import { warn } from "../base/log.ts";
+import { plural } from "../base/text.ts";
 import type { FlagValues } from "../cli/command.ts";
 import { readObservations } from "../dataset/observations.ts";
 import { readModel } from "../runtime/open.ts";
 import { isRknnPath, libraryFor } from "../runtime/open_rknn.ts";
 import { parseIds } from "./accounts.ts";
+import { clientRoom, fileLimit } from "./client_room.ts";
 import type { SERVE_FLAGS } from "./flags.ts";
 import type { ModelFiles } from "./model_files.ts";
 import type { EngineOptions } from "./settings.ts";
 
 export type ServeFlags = FlagValues<typeof SERVE_FLAGS>;
 
-/** Actions in a row that are not finite: then the model or the NPU is broken. */
-const NON_FINITE_MAX = 10;
+/** Inferences in a row without an action: then the model or the NPU is broken. */
+const FAILURES_MAX = 10;
 /** Ranges go to the engine in one message of 64 KiB, some 20 characters a number. */
 const RANGE_TERMS_MAX = 1_500;
 
@@ -31,8 +34,8 @@ export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
     io,
     warmup,
     actionLimit,
-    maxClients,
-    nonFiniteMax: NON_FINITE_MAX,
+    maxClients: fewerClients(maxClients),
+    failuresMax: FAILURES_MAX,
     allowUids: allowUid === undefined ? undefined : parseIds("user", allowUid, "--allow-uid"),
     allowGids: allowGid === undefined ? undefined : parseIds("group", allowGid, "--allow-gid"),
     record: record === undefined ? undefined : { path: resolve(record), rows: recordRows },
@@ -42,6 +45,18 @@ export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
     mlock,
     busyPollUs: busyPoll === undefined ? undefined : busyPoll * 1e6,
   };
+}
+
+/** As many clients as there may be open files for; fewer than asked for are said. */
+function fewerClients(maxClients: number): number {
+  const files = fileLimit();
+  const room = clientRoom(files);
+  if (room >= maxClients) return maxClients;
+  warn(
+    `serves ${plural(room, "client")} at a time and not ${maxClients}: more open files than ` +
+      `${files} are not allowed; ulimit -n or LimitNOFILE= of the unit allow more`,
+  );
+  return room;
 }
 
 /** The model's files; with `--fallback` those of the policy that the CPU runs. */

@@ -19,7 +19,13 @@ import {
   type ReadyEvent,
   REQUEST_FAILED,
 } from "../service/control.ts";
-import { createPage, type EnginePage, type EngineSnapshot, readPage } from "../service/page.ts";
+import {
+  createPage,
+  type EnginePage,
+  type EngineSnapshot,
+  readPage,
+  WORD,
+} from "../service/page.ts";
 import type { Bell } from "./bell.ts";
 import type { SupervisorSettings } from "./settings.ts";
 import type { DeathKind } from "./view.ts";
@@ -40,6 +46,12 @@ const CRASH_REPORT = /^={20,}$/;
 /** When the library said it. */
 const CLOCK = / \[\d\d:\d\d:\d\d\.\d+\]/;
 
+/** How long clients may take to read their last answers once an engine stops. */
+const DRAIN_MS = 500;
+/** What an engine may take beyond that until it has ended. */
+const END_MS = 1_500;
+/** One that is told to end has ended by then. */
+export const RETIRE_LIMIT_MS = DRAIN_MS + 2 * END_MS;
 /** For starting a process and loading a model; under emulation the process alone takes seconds. */
 const OPEN_LIMIT_MS = 60_000;
 
@@ -56,35 +68,45 @@ export class EngineProcess implements Disposable {
   /** It has been given the listeners. */
   isTold = false;
   isListening = false;
-  /** Connections that it has given away. */
-  handed: number | undefined;
+  /** What came of its giving its connections away. */
+  handed: Extract<EngineEvent, { event: "handed" }> | undefined;
   failure: Extract<EngineEvent, { event: "failed" }> | undefined;
   end: EngineEnd | undefined;
   /** Why it may not serve though it could. */
   rejection: string | undefined;
+  /** An inference ran when it was ended. */
+  #wasBusy = false;
   /** Why the supervisor ended it. */
   killedFor: DeathKind | undefined;
   readonly #bell: Bell;
   readonly #onNotice: (notice: EngineNotice) => void;
   readonly #process: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #owned = new DisposableStack();
   readonly #control: MessageSocket;
   readonly #page: EnginePage;
   #lastLine: string | undefined;
   /** The last one since it listens. */
   #servingLine: string | undefined;
   #telling: Promise<void> | undefined;
-  #disposed = false;
 
-  /** Starts the process and has it open the model. Throws NATIVE when no process can be made. */
-  constructor(open: OpenCommand, bell: Bell, onNotice: (notice: EngineNotice) => void) {
+  /** Starts the process and has it open the model, with its files. Throws NATIVE when no process can be made. */
+  constructor(
+    open: OpenCommand,
+    files: readonly number[],
+    bell: Bell,
+    onNotice: (notice: EngineNotice) => void,
+  ) {
     this.open = open;
     this.#bell = bell;
     this.#onNotice = onNotice;
-    const [ours, theirs] = messagePair();
-    this.#control = new MessageSocket(ours);
-    const { page, fd } = createPage();
-    this.#page = page;
+    using given = new DisposableStack();
     try {
+      const [ours, theirs] = messagePair();
+      given.defer(() => closeSync(theirs));
+      this.#control = this.#owned.use(new MessageSocket(ours));
+      const { page, fd } = createPage();
+      given.defer(() => closeSync(fd));
+      this.#page = this.#owned.use(page);
       this.#process = Bun.spawn(engineCommand(), {
         stdio: ["ignore", "pipe", "pipe", theirs, fd],
         env: { ...programEnvironment(), BUN_ENABLE_CRASH_REPORTING: "0" },
@@ -96,12 +118,9 @@ export class EngineProcess implements Disposable {
       throw new Lite3Error("NATIVE", `Cannot start an engine: ${(error as Error).message}`, {
         cause: error,
       });
-    } finally {
-      closeSync(theirs);
-      closeSync(fd);
     }
     void this.#watch();
-    this.tell(open);
+    this.tell(open, files);
   }
 
   get pid(): number {
@@ -133,7 +152,15 @@ export class EngineProcess implements Disposable {
   kill(reason: DeathKind | undefined): void {
     if (this.end !== undefined) return;
     this.killedFor ??= reason;
+    this.#wasBusy = this.word(WORD.busySinceUs) > 0;
     this.#process.kill("SIGKILL");
+  }
+
+  /** Lets it send its last answers; if it does not end then, it is ended. */
+  retire(): void {
+    if (!this.isListening) this.kill(undefined);
+    else this.tell({ type: "stop", drainMs: DRAIN_MS });
+    setTimeout(() => this.kill(undefined), DRAIN_MS + END_MS).unref();
   }
 
   reject(why: string): void {
@@ -156,19 +183,15 @@ export class EngineProcess implements Disposable {
     if (this.failureError !== undefined) return `said: ${this.failureError.message}`;
     const said = sentence(this.#lastLine);
     if (this.killedFor === "hang") {
-      return this.ready === undefined
-        ? `did not open its model in time${said}`
-        : `did not return from an inference in time${said}`;
+      const hung = this.#wasBusy ? "did not return from an inference in time" : "stood still";
+      return `${this.ready === undefined ? "did not open its model in time" : hung}${said}`;
     }
     const { status = null, signal = null } = this.end ?? {};
     return `${signal === null ? `ended with status ${status}` : `was ended by ${signal}`}${said}`;
   }
 
   [Symbol.dispose](): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.#control[Symbol.dispose]();
-    this.#page[Symbol.dispose]();
+    this.#owned.dispose();
   }
 
   async #watch(): Promise<void> {
@@ -212,7 +235,7 @@ export class EngineProcess implements Disposable {
       this.isListening = true;
       // What was said at the opening says nothing of a request.
       this.#servingLine = undefined;
-    } else if (event.event === "handed") this.handed = event.connections;
+    } else if (event.event === "handed") this.handed = event;
     else if (event.event === "failed") this.failure = event;
     else if (event.name === REQUEST_FAILED) this.#telling = this.#tellFailed(event);
     else this.#onNotice(event);

@@ -15,6 +15,7 @@ test("createFallbackPolicy() waits twice as long before each try, and short agai
   const waits: number[] = [];
   let now = 0;
   for (let i = 0; i < 8; i++) {
+    policy.returned();
     policy.failed(now);
     waits.push(policy.returnAtMs - now);
     now = policy.returnAtMs;
@@ -24,4 +25,10 @@ test("createFallbackPolicy() waits twice as long before each try, and short agai
   expect(policy.isActive).toBe(false);
   policy.failed(now + 121_000);
   expect(policy.returnAtMs - now).toBe(122_000);
+});
+
+test("createFallbackPolicy() waits no longer for an NPU that fails while left alone", () => {
+  const policy = createFallbackPolicy();
+  for (const nowMs of [0, 300, 600, 900]) policy.failed(nowMs);
+  expect(policy.returnAtMs).toBe(1000);
 });

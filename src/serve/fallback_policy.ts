@@ -16,7 +16,7 @@ export interface FallbackPolicy {
   readonly returnAtMs: number;
   /** The NPU's engine died while it served. */
   died(nowMs: number): void;
-  /** The NPU could not be opened. */
+  /** The NPU could not be opened, or keeps failing; nothing new while it is left alone. */
   failed(nowMs: number): void;
   /** The NPU serves. */
   returned(): void;
@@ -45,7 +45,9 @@ export function createFallbackPolicy(): FallbackPolicy {
       deaths = [...deaths.filter((at) => nowMs - at < WINDOW_MS), nowMs];
       if (deaths.length >= DEATHS) fall(nowMs);
     },
-    failed: fall,
+    failed(nowMs) {
+      if (returnAtMs === Infinity) fall(nowMs);
+    },
     returned() {
       returnAtMs = Infinity;
     },

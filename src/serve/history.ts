@@ -1,41 +1,48 @@
 /**
- * What the service remembers beyond an engine's life: counters that never fall, deaths, and the
+ * What the service remembers beyond an engine's life: totals that never fall, deaths, and the
  * last events.
  */
 
 import { logEvent } from "../base/log.ts";
-import { COUNTERS, type CounterName } from "../service/page.ts";
+import { type EngineTotals, sumTotals } from "../service/totals.ts";
+import type { EngineNotice } from "./engine_process.ts";
 import type { DeathKind, ServiceEvent } from "./view.ts";
 
 const EVENTS_MAX = 200;
 
-export type Counters = Readonly<Record<CounterName, number>>;
-
 export class History {
-  readonly #dead = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<
-    CounterName,
-    number
-  >;
-  readonly deaths: Record<DeathKind, number> = { crash: 0, hang: 0, nonFinite: 0 };
+  #dead = sumTotals([]);
+  readonly deaths: Record<DeathKind, number> = { crash: 0, hang: 0, nonFinite: 0, failed: 0 };
   restarts = 0;
   swaps = 0;
+  /** Hears of every event as well. */
+  onEvent: ((event: ServiceEvent) => void) | undefined;
   readonly #events: ServiceEvent[] = [];
+  readonly #saidOfModel = new Set<string>();
 
   get events(): readonly ServiceEvent[] {
     return this.#events;
   }
 
   /** Keeps what an engine that is no more had counted. */
-  keep(counters: Counters): void {
-    for (const name of COUNTERS) this.#dead[name] += counters[name];
+  keep(totals: EngineTotals): void {
+    this.#dead = sumTotals([this.#dead, totals]);
   }
 
   /** Of all that were, and of these that live. */
-  totals(living: readonly Counters[]): Counters {
-    const total = { ...this.#dead };
-    for (const counters of living) for (const name of COUNTERS) total[name] += counters[name];
-    return total;
+  totals(living: readonly EngineTotals[]): EngineTotals {
+    return sumTotals([this.#dead, ...living]);
   }
+
+  /** What an engine says goes on; what each says of the same model, once. */
+  readonly pass = ({ event, name, message, count = 1 }: EngineNotice): void => {
+    if (name === "model") {
+      if (this.#saidOfModel.has(message)) return;
+      this.#saidOfModel.add(message);
+    }
+    const text = count > 1 ? `${message} (${count} times)` : message;
+    this.tell(event, name, text, { count });
+  };
 
   /** Logs something that happened, and remembers it. */
   tell(
@@ -44,7 +51,9 @@ export class History {
     message: string,
     fields: Readonly<Record<string, unknown>> = {},
   ): void {
-    this.#events.push({ at: new Date().toISOString(), level, name, message });
+    const event = { at: new Date().toISOString(), level, name, message };
+    this.#events.push(event);
+    this.onEvent?.(event);
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
     logEvent(level, name, message, fields);
   }

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
-import { createWatch, resolveFiles } from "./model_files.ts";
+import { createWatch, pathsOf } from "./model_files.ts";
 
 function makeStore(): { model: string; moveLink(version: string): void; root: string } {
   const root = temporaryDirectory();
@@ -33,12 +33,15 @@ test("createWatch() sees a moved link, once two looks agree, and tells it once",
   expect(look(3)).toEqual([false, true, false]);
 });
 
-test("resolveFiles() follows links, and keeps what leads nowhere", () => {
-  const { model, root } = makeStore();
-  const obsStats = join(root, "none.npz");
-  expect(resolveFiles({ model, obsStats, fallback: { model } })).toEqual({
-    model: join(root, "v1", "policy.onnx"),
-    obsStats,
-    fallback: { model: join(root, "v1", "policy.onnx"), obsStats: undefined },
-  });
+test("pathsOf() names every file, and the record of a conversion where there is one", () => {
+  const { root } = makeStore();
+  const [model, fallback] = [join(root, "p.rknn"), { model: join(root, "p.onnx") }];
+  expect(pathsOf({ model, obsStats: "s.npz", fallback })).toEqual([model, "s.npz", fallback.model]);
+  writeFileSync(`${model}.json`, "{}");
+  expect(pathsOf({ model, fallback: { ...fallback, obsStats: "s.npz" } })).toEqual([
+    model,
+    `${model}.json`,
+    fallback.model,
+    "s.npz",
+  ]);
 });

@@ -1,10 +1,11 @@
 /**
- * The files that an engine opens, followed through links: `/opt/models/current/policy.onnx` is a
- * file of one version, and another one once the link has been moved. An engine that takes a dead
- * one's place opens the version that was accepted, whatever the link says by then.
+ * The files that a service is made of, by the names that the user gave: `current/policy.onnx` is
+ * another file once the link has been moved.
  */
 
-import { realpathSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { recordPath } from "../policy/conversion_record.ts";
+import { isRknnPath } from "../runtime/open_rknn.ts";
 
 export interface ModelFiles {
   readonly model: string;
@@ -12,44 +13,27 @@ export interface ModelFiles {
   readonly fallback?: { readonly model: string; readonly obsStats?: string | undefined };
 }
 
-/** The files themselves; a path that leads nowhere stays as it is, for the engine to refuse. */
-export function resolveFiles(files: ModelFiles): ModelFiles {
-  return {
-    model: resolve(files.model),
-    obsStats: files.obsStats === undefined ? undefined : resolve(files.obsStats),
-    ...(files.fallback === undefined
-      ? {}
-      : {
-          fallback: {
-            model: resolve(files.fallback.model),
-            obsStats:
-              files.fallback.obsStats === undefined ? undefined : resolve(files.fallback.obsStats),
-          },
-        }),
-  };
+/** All of them, with the record of a conversion where there is one. */
+export function pathsOf({ model, obsStats, fallback }: ModelFiles): string[] {
+  const record = isRknnPath(model) ? recordPath(model) : undefined;
+  const isThere = record !== undefined && existsSync(record);
+  return [
+    model,
+    isThere ? record : undefined,
+    obsStats,
+    fallback?.model,
+    fallback?.obsStats,
+  ].filter((path) => path !== undefined);
 }
 
 /** Changes whenever one of the files is another, or another's content; equal otherwise. */
-export function identityOf(files: ModelFiles): string {
-  const { model, obsStats, fallback } = files;
-  return [model, obsStats, fallback?.model, fallback?.obsStats]
-    .filter((path) => path !== undefined)
-    .map(fileIdentity)
-    .join("\n");
-}
+export const identityOf = (files: ModelFiles): string =>
+  pathsOf(files).map(fileIdentity).join("\n");
 
 function fileIdentity(path: string): string {
   const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
   if (stat === undefined) return "none";
   return `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.size}`;
-}
-
-function resolve(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
 }
 
 /**

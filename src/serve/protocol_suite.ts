@@ -263,6 +263,7 @@ const FRAMED: Cases = {
         [KIND.inferAnswer, STATUS.badInput],
         true,
       ]);
+      expect(answers[1]?.header.inferenceUs).toBe(0);
       expect(new TextDecoder().decode(answers[1]?.payload)).toContain(word);
       client.close();
     }

@@ -17,6 +17,7 @@ import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
 import { DEMO_POLICY } from "../policy/policy_fixture.ts";
 import { GRU_CHECKPOINT } from "../policy/recurrent_fixture.ts";
+import { FramedClient } from "../wire/framed_client.ts";
 import { askAll, note, startLoad } from "./load_fixture.ts";
 import {
   Client,
@@ -127,10 +128,7 @@ describe("serve: a reload", () => {
 
   for (const [version, why] of [
     ["broken", /the model was not replaced: the new engine said: Cannot read model ".*": /],
-    [
-      "empty",
-      /the model was not replaced: the new engine said: Cannot read ".*": there is no such/,
-    ],
+    ["empty", /the model was not replaced: Cannot read ".*": there is no such/],
     ["gru", /the model was not replaced: the new engine (?:has ".*", which is 12 → 4|said: )/],
   ] as const) {
     test(`of what cannot serve (${version}) is refused, and the old model stays`, async () => {
@@ -146,15 +144,13 @@ describe("serve: a reload", () => {
     });
   }
 
-  test("of a model that is gone leaves the old one serving, also its successors", async () => {
+  test("that was refused costs nothing at the next death", async () => {
     const service = await start("--watch");
-    rmSync(join(store, "current"));
+    pointTo("gru");
     await service.stderr.until(/the model was not replaced/);
     process.kill(enginePids(service.program.pid)[0]!, "SIGKILL");
-    const load = startLoad(join(store, "s"), exchange);
     await service.stderr.until(/answers since \d+ ms later/);
-    await load.answers(100);
-    expect(load.stop().wrong).toBe(0);
+    expect(await askAll(join(store, "s"), exchange.requests)).toEqual(exchange);
     expect((await service.stop()).status).toBe(0);
   });
 
@@ -164,4 +160,37 @@ describe("serve: a reload", () => {
     const { status, stdout } = await service.stop();
     expect({ status, stdout }).toEqual({ status: 0, stdout: service.ready });
   });
+});
+
+describe("serve: without a reload, the next engine opens what was accepted", () => {
+  const policy = (): string => join(store, "current", "policy.onnx");
+  const replaceBy = (version: string): void => {
+    copyFileSync(join(directory, `${version}.onnx`), `${policy()}.new`);
+    renameSync(`${policy()}.new`, policy());
+  };
+  for (const [what, change] of [
+    ["another policy", () => replaceBy("v2")],
+    ["one of other sizes", () => replaceBy("gru")],
+    ["one overwritten in place", () => copyFileSync(join(directory, "v2.onnx"), policy())],
+    ["no file at all", () => rmSync(policy())],
+  ] as const) {
+    for (const spare of [[], ["--spare"]]) {
+      test(`when there is ${what} by now ${spare.join()}`, async () => {
+        const service = await start(...spare, "--json");
+        change();
+        const dead: number[] = [];
+        while (dead.length < 2) {
+          const pids = await untilEngines(service.program.pid, 1 + spare.length, dead);
+          process.kill(pids[0]!, "SIGKILL");
+          dead.push(pids[0]!);
+          await service.stderr.until(new RegExp(`(?:.*answers since[^]*){${dead.length}}\n`));
+        }
+        expect(await askAll(join(store, "s"), exchange.requests)).toEqual(exchange);
+        using client = new FramedClient({ kind: "unix", path: join(store, "s") }, 20_000);
+        const { generation, model } = client.hello.about;
+        expect([generation, model.file]).toEqual([1, policy()]);
+        expect((await service.stop()).status).toBe(0);
+      });
+    }
+  }
 });

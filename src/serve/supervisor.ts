@@ -7,29 +7,40 @@
  * one order of things, however they come together.
  */
 
-import { closeSync } from "node:fs";
-import { messagePair } from "../../ffi/message_socket.ts";
-import { Lite3Error, quote } from "../base/errors.ts";
+import { Lite3Error, operatingError, outcomeOf, quote } from "../base/errors.ts";
 import { plural } from "../base/text.ts";
 import type { Stop } from "../base/stop.ts";
 import { loadingText, SLOW_LOAD_MS } from "../runtime/isolated.ts";
-import type { OpenCommand, ReadyEvent } from "../service/control.ts";
+import { FAILING, type OpenCommand, type ReadyEvent } from "../service/control.ts";
+import { keepFiles, type KeptFiles } from "../service/kept_files.ts";
+import type { EngineTotals } from "../service/totals.ts";
 import { Bell } from "./bell.ts";
-import { kindOfDeath, openingError, type Sizes, sizesProblem } from "./engine_end.ts";
-import { type EngineNotice, EngineProcess, openLimitMs } from "./engine_process.ts";
+import {
+  finalError,
+  isNpuFailure,
+  kindOfDeath,
+  openingError,
+  type Sizes,
+  sizesProblem,
+} from "./engine_end.ts";
+import {
+  type EngineNotice,
+  EngineProcess,
+  openLimitMs,
+  RETIRE_LIMIT_MS,
+} from "./engine_process.ts";
 import { createFallbackPolicy, type FallbackPolicy } from "./fallback_policy.ts";
-import { type Counters, History } from "./history.ts";
+import { History } from "./history.ts";
 import type { Listener } from "./listener.ts";
-import { createWatch, type ModelFiles, resolveFiles } from "./model_files.ts";
+import { createWatch, pathsOf } from "./model_files.ts";
+import { moveClients } from "./move_clients.ts";
 import { createRecentObservations } from "./recent_observations.ts";
 import { createRestartPolicy } from "./restart_policy.ts";
 import type { SupervisorSettings } from "./settings.ts";
-import { createWatchdog, LOOK_MS, type Watchdog } from "./watchdog.ts";
+import { runSteps } from "./steps.ts";
+import { watchEngines } from "./watch_engines.ts";
+import { createWatchdog, type Watchdog } from "./watchdog.ts";
 
-/** How long clients may take to read their last answers once an engine stops. */
-const DRAIN_MS = 500;
-/** What an engine may take beyond that until it has ended. */
-const END_MS = 1_500;
 /** For what an engine does between two requests. */
 const COMMAND_LIMIT_MS = 10_000;
 const WATCH_MS = 500;
@@ -37,7 +48,8 @@ const SPARE_AGAIN_MS = 5_000;
 
 interface NextEngine {
   readonly engine: EngineProcess;
-  readonly files: ModelFiles;
+  /** What it opened. */
+  readonly files: KeptFiles;
 }
 
 export class Supervisor implements Disposable {
@@ -48,11 +60,12 @@ export class Supervisor implements Disposable {
   readonly #watch;
   readonly #fallback: FallbackPolicy | undefined;
   readonly #engines = new Map<EngineProcess, Watchdog>();
-  readonly #timers: Timer[] = [];
+  #watching: Timer | undefined;
+  #looking: Disposable | undefined;
   #stop: Stop | undefined;
   #listeners: readonly Listener[] = [];
-  /** The files that serve: what a reload has accepted. */
-  #accepted: ModelFiles;
+  /** The files that serve, as they were at the start or are since a reload. */
+  #accepted: KeptFiles;
   #generation = 1;
   #sizes: Sizes | undefined;
   #current: EngineProcess | undefined;
@@ -62,16 +75,15 @@ export class Supervisor implements Disposable {
   #spareAtMs = 0;
   #restartAtMs = 0;
   #diedMs: number | undefined;
-  readonly #saidOfModel = new Set<string>();
   #wantsReload = false;
   readonly #recent = createRecentObservations();
   #final: Lite3Error | undefined;
 
   constructor(settings: SupervisorSettings) {
     this.settings = settings;
-    this.#accepted = resolveFiles(settings.files);
-    // Before the first engine opens them: a change meanwhile is one.
+    // Before they are read: a change meanwhile is one.
     this.#watch = settings.watch ? createWatch(settings.files) : undefined;
+    this.#accepted = keepFiles(pathsOf(settings.files));
     this.#restarts = createRestartPolicy(settings.restartsMax);
     if (settings.files.fallback !== undefined) this.#fallback = createFallbackPolicy();
   }
@@ -80,20 +92,19 @@ export class Supervisor implements Disposable {
     return this.#current;
   }
 
-  totals(): Counters {
-    return this.history.totals(
-      [...this.#engines.keys()].map((engine) => engine.snapshot().counters),
-    );
+  /** Of engines that could answer: what one counts while it warms up is nobody's. */
+  totals(): EngineTotals {
+    const living = [...this.#engines.keys()].filter(({ ready }) => ready !== undefined);
+    return this.history.totals(living.map((engine) => engine.snapshot()));
   }
 
   /** Opens the model for the first time; undefined when the wish to stop comes before. */
   async open(stop: Stop): Promise<ReadyEvent | undefined> {
     this.#stop = stop;
     stop.signal.addEventListener("abort", () => this.#bell.ring());
-    this.#every(LOOK_MS, () => this.#look());
+    this.#looking = watchEngines(this.#engines, openLimitMs(this.settings));
     for (;;) {
-      // By the names that were given, so that an error has them.
-      const engine = this.#spawn(this.settings.files, 1);
+      const engine = this.#spawn(this.#accepted, 1);
       const isOver = (): boolean => stop.requested || !!engine.ready || !!engine.end;
       await this.#bell.until(isOver, SLOW_LOAD_MS);
       if (!isOver()) this.history.tell("info", "loading", loadingText(openLimitMs(this.settings)));
@@ -106,8 +117,8 @@ export class Supervisor implements Disposable {
       }
       const failure = openingError(engine);
       this.#forget(engine);
-      if (!this.#mayFallBack(engine, failure)) throw failure;
-      this.#fallback?.failed(performance.now());
+      if (this.#fallback === undefined || !isNpuFailure(engine, failure)) throw failure;
+      this.#fallback.failed(performance.now());
       this.history.tell("warn", "fallback", `${failure.message}; the CPU answers in its place`);
     }
   }
@@ -130,46 +141,50 @@ export class Supervisor implements Disposable {
 
   /** Serves until the wish to stop. Throws NATIVE when no engine stays alive. */
   async serve(): Promise<void> {
-    this.#every(WATCH_MS, () => {
+    this.#watching = setInterval(() => {
       if (this.#watch?.hasChanged() === true) this.reload();
       const { counters, observation } = this.#current?.snapshot() ?? {};
       if (observation !== undefined && counters?.answered) this.#recent.add(observation);
+    }, WATCH_MS);
+    await runSteps({
+      isOver: () => this.#stop?.requested === true || this.#final !== undefined,
+      step: () => this.#step(),
+      wait: () => this.#bell.next(this.#dueInMs()),
     });
-    while (this.#stop?.requested !== true && this.#final === undefined) {
-      if (!(await this.#step())) await this.#bell.next(this.#dueInMs());
-    }
     await this.#endEngines();
     if (this.#final !== undefined) throw this.#final;
   }
 
   [Symbol.dispose](): void {
-    for (const timer of this.#timers) clearInterval(timer);
+    this.#looking?.[Symbol.dispose]();
+    clearInterval(this.#watching);
     for (const engine of this.#engines.keys()) {
       engine.kill(undefined);
       engine[Symbol.dispose]();
     }
     this.#engines.clear();
-  }
-
-  #every(ms: number, action: () => void): void {
-    this.#timers.push(setInterval(action, ms));
+    this.#next?.files[Symbol.dispose]();
+    this.#accepted[Symbol.dispose]();
   }
 
   /** Does one thing that is due; false when nothing is. */
-  async #step(): Promise<boolean> {
+  #step(): boolean | Promise<boolean> {
     const now = performance.now();
     for (const engine of this.#engines.keys())
       if (engine.end !== undefined) return this.#bury(engine);
     const current = this.#current;
     if (current === undefined) return now >= this.#restartAtMs && this.#fillPlace();
-    if (!current.isTold) return current.ready !== undefined && this.#admit(current);
+    if (!current.isTold) {
+      return !!current.ready && this.#checkSizes(current) && this.#giveListeners(current);
+    }
     if (!current.isListening) return false;
     if (this.#diedMs !== undefined) return this.#tellRecovery(this.#diedMs);
     if (this.#next?.engine.ready !== undefined) return this.#takeNext(current, this.#next);
     if (this.#next !== undefined) return false;
     if (this.#wantsReload) return this.#openNext(true);
     if (now >= (this.#fallback?.returnAtMs ?? Infinity)) return this.#openNext(false);
-    return this.#wantsSpare(now) && this.#openSpare();
+    const lacksSpare = this.settings.spare && this.#spare === undefined;
+    return lacksSpare && now >= this.#spareAtMs && this.#openSpare();
   }
 
   /** When the next thing is due that nothing rings for. */
@@ -184,41 +199,26 @@ export class Supervisor implements Disposable {
   }
 
   /** @param probe for a model that has not served yet; one that has is not held up by it */
-  #spawn(files: ModelFiles, generation: number, probe?: OpenCommand["probe"]): EngineProcess {
-    const { options, inferTimeoutMs } = this.settings;
+  #spawn(kept: KeptFiles, generation: number, probe?: OpenCommand["probe"]): EngineProcess {
+    const { files, options, inferTimeoutMs } = this.settings;
     const open: OpenCommand = {
       ...options,
       ...files,
       type: "open",
+      kept: kept.names,
       generation,
       isRestart: this.#sizes !== undefined,
       fallbackOnly: this.#fallback?.isActive,
       probe,
     };
-    const engine = new EngineProcess(open, this.#bell, (notice) => this.#pass(notice));
+    const engine = new EngineProcess(open, kept.fds, this.#bell, (notice) => this.#hear(notice));
     this.#engines.set(engine, createWatchdog(inferTimeoutMs));
     return engine;
   }
 
-  /** What an engine says goes on; what each says of the same model, once. */
-  #pass({ event, name, message, count = 1 }: EngineNotice): void {
-    if (name === "model") {
-      if (this.#saidOfModel.has(message)) return;
-      this.#saidOfModel.add(message);
-    }
-    const text = count > 1 ? `${message} (${count} times)` : message;
-    this.history.tell(event, name, text, { count });
-  }
-
-  /** Ends engines that hang. */
-  #look(): void {
-    const limitMs = openLimitMs(this.settings);
-    for (const [engine, watchdog] of this.#engines) {
-      const isLate = performance.now() - engine.startedMs > limitMs;
-      if (engine.isListening ? watchdog.isHanging(engine.word) : !engine.ready && isLate) {
-        engine.kill("hang");
-      }
-    }
+  #hear(notice: EngineNotice): void {
+    if (notice.name === FAILING) this.#fallback?.failed(performance.now());
+    this.history.pass(notice);
   }
 
   /** Takes note of an engine's end; what follows from it is another step's. */
@@ -227,53 +227,63 @@ export class Supervisor implements Disposable {
       this.#current = undefined;
       this.#noteDeath(engine);
     } else if (engine === this.#next?.engine) {
+      this.#release(this.#next.files);
       this.#next = undefined;
-      this.#noteRefusal(engine);
+      this.#noteRefusal(engine.open.generation, `the new engine ${engine.describeEnd()}`);
     } else if (engine === this.#spare) {
       this.#spare = undefined;
-      this.#spareAtMs = performance.now() + SPARE_AGAIN_MS;
-      this.history.tell("warn", "spare", `the spare engine ${engine.describeEnd()}`);
+      this.#noteNoSpare(`the spare engine ${engine.describeEnd()}`);
     }
     this.#forget(engine);
     return true;
   }
 
+  #noteNoSpare(why: string): true {
+    this.#spareAtMs = performance.now() + SPARE_AGAIN_MS;
+    this.history.tell("warn", "spare", why);
+    return true;
+  }
+
+  #release(files: KeptFiles): void {
+    if (files !== this.#accepted) files[Symbol.dispose]();
+  }
+
   #forget(engine: EngineProcess): void {
-    this.history.keep(engine.snapshot().counters);
+    if (engine.ready !== undefined) this.history.keep(engine.snapshot());
     this.#engines.delete(engine);
     engine[Symbol.dispose]();
   }
 
   #noteDeath(engine: EngineProcess): void {
     const now = performance.now();
-    const { answered, nonFinite } = engine.snapshot().counters;
-    const kind = kindOfDeath(engine, nonFinite, this.settings.options.nonFiniteMax);
+    const { answered } = engine.snapshot().counters;
+    const kind = kindOfDeath(engine);
     this.history.deaths[kind]++;
     const how = `engine ${engine.pid} ${engine.describeEnd()}`;
     this.history.tell("warn", "death", how, { kind, pid: engine.pid, answered });
     if (!engine.isFallback) this.#fallback?.died(now);
     this.#diedMs ??= now;
-    const waitMs = this.#restarts.died(now, answered > 0);
-    if (waitMs !== undefined) {
-      this.#restartAtMs = now + waitMs;
-      return;
-    }
-    this.#final = new Lite3Error(
-      "NATIVE",
-      `Cannot go on serving: ${plural(this.settings.restartsMax, "engine")} died within a minute ` +
-        `without an answer in between, the last one ${engine.describeEnd()}; ` +
-        "lite3rl doctor checks library and driver, --restarts-max allows more",
-    );
+    this.#startAgain(answered > 0, engine.describeEnd());
   }
 
-  #noteRefusal(engine: EngineProcess): void {
-    const why = engine.describeEnd();
-    if (engine.open.generation !== this.#generation) {
-      this.history.tell("error", "reload", `the model was not replaced: the new engine ${why}`);
-      return;
+  /** Decides when the next engine is started, after one that came to such an end. */
+  #startAgain(hasAnswered: boolean, how: string): true {
+    const now = performance.now();
+    const waitMs = this.#restarts.died(now, hasAnswered);
+    if (waitMs === undefined) this.#final = finalError(how, this.settings.restartsMax);
+    else this.#restartAtMs = now + waitMs;
+    return true;
+  }
+
+  /** No engine of that generation takes the place of the one that serves. */
+  #noteRefusal(generation: number, why: string): true {
+    if (generation !== this.#generation) {
+      this.history.tell("error", "reload", `the model was not replaced: ${why}`);
+    } else {
+      this.#fallback?.failed(performance.now());
+      this.history.tell("warn", "fallback", `the CPU goes on answering: ${why}`);
     }
-    this.#fallback?.failed(performance.now());
-    this.history.tell("warn", "fallback", `the CPU goes on answering: the NPU's engine ${why}`);
+    return true;
   }
 
   /** Finds an engine for the place of a dead one. */
@@ -285,26 +295,27 @@ export class Supervisor implements Disposable {
       this.#current = spare;
       this.#spare = undefined;
     } else {
-      this.#current = this.#spawn(this.#accepted, this.#generation);
+      const started = outcomeOf(() => this.#spawn(this.#accepted, this.#generation));
+      if (started instanceof Lite3Error) {
+        this.history.tell("warn", "death", started.message);
+        return this.#startAgain(false, `was none: ${started.message}`);
+      }
+      this.#current = started;
     }
     this.history.restarts++;
     return true;
   }
 
-  /** Gives the listeners to an engine that is ready, unless it serves another kind of policy. */
-  #admit(engine: EngineProcess): true {
-    if (this.#checkSizes(engine)) this.#giveListeners(engine);
-    return true;
-  }
-
-  #giveListeners(engine: EngineProcess): void {
+  #giveListeners(engine: EngineProcess): true {
     engine.isTold = true;
     engine.tell(
       { type: "listen", kinds: this.#listeners.map(({ address }) => address.kind) },
       this.#listeners.map(({ fd }) => fd),
     );
+    return true;
   }
 
+  /** False for one that serves another kind of policy: it is ended. */
   #checkSizes(engine: EngineProcess): boolean {
     const problem = this.#sizes === undefined ? undefined : sizesProblem(engine, this.#sizes);
     if (problem !== undefined && engine.rejection === undefined) engine.reject(problem);
@@ -326,72 +337,62 @@ export class Supervisor implements Disposable {
   #openNext(isReload: boolean): true {
     if (isReload) this.#wantsReload = false;
     else this.#fallback?.returned();
-    const files = isReload ? this.settings.files : this.#accepted;
-    const resolved = resolveFiles(files);
     const generation = isReload ? this.#generation + 1 : this.#generation;
+    const files = isReload
+      ? outcomeOf(() => keepFiles(pathsOf(this.settings.files)))
+      : this.#accepted;
+    if (files instanceof Lite3Error) return this.#noteRefusal(generation, files.message);
     const probe = isReload ? this.#recent.rows() : undefined;
-    this.#next = { engine: this.#spawn(files, generation, probe), files: resolved };
+    const engine = outcomeOf(() => this.#spawn(files, generation, probe));
+    if (engine instanceof Lite3Error) {
+      this.#release(files);
+      return this.#noteRefusal(generation, engine.message);
+    }
+    this.#next = { engine, files };
     return true;
   }
 
   /** Moves the clients from one engine to another, which serves from now on. */
   async #takeNext(from: EngineProcess, { engine: to, files }: NextEngine) {
-    if (!this.#checkSizes(to)) return to.end !== undefined;
+    if (!this.#checkSizes(to)) return false;
     const started = performance.now();
-    const [give, take] = messagePair();
-    to.tell({ type: "take-over" }, [take]);
-    from.tell({ type: "hand-over" }, [give]);
-    closeSync(give);
-    closeSync(take);
+    const limitMs = this.settings.inferTimeoutMs + COMMAND_LIMIT_MS;
+    const move = await moveClients(from, to, this.#bell, limitMs).catch(operatingError);
+    if (move instanceof Lite3Error) {
+      to.reject(move.message);
+      return true;
+    }
     this.#giveListeners(to);
     this.#next = undefined;
     this.#current = to;
+    const before = this.#accepted;
     this.#accepted = files;
+    this.#release(before);
     this.#generation = to.open.generation;
     this.history.swaps++;
-    const isOver = (): boolean => from.handed !== undefined || !!from.end || !!to.end;
-    const limitMs = this.settings.inferTimeoutMs + COMMAND_LIMIT_MS;
-    await this.#bell.until(isOver, limitMs);
-    this.#retire(from);
-    if (this.#spare !== undefined) this.#retire(this.#spare);
+    from.retire();
+    this.#spare?.retire();
     this.#spare = undefined;
     const ms = Math.round(performance.now() - started);
-    const moved = `${plural(from.handed ?? 0, "connection")} moved in ${ms} ms`;
+    const left = move.left === 0 ? "" : `, ${move.left} could not be and are closed`;
+    const moved = `${plural(move.moved, "connection")} moved in ${ms} ms${left}`;
     const { generation, model } = to.open;
     const what = `generation ${generation} of ${quote(model)} serves`;
     this.history.tell("info", "swap", `${what}, ${moved}`, { generation, model, ms });
     return true;
   }
 
-  /** Lets an engine send its last answers; one that does not end is ended. */
-  #retire(engine: EngineProcess): void {
-    if (!engine.isListening) engine.kill(undefined);
-    else engine.tell({ type: "stop", drainMs: DRAIN_MS });
-    setTimeout(() => engine.kill(undefined), DRAIN_MS + END_MS).unref();
-  }
-
-  #wantsSpare(now: number): boolean {
-    return this.settings.spare && this.#spare === undefined && now >= this.#spareAtMs;
-  }
-
   #openSpare(): true {
-    this.#spare = this.#spawn(this.#accepted, this.#generation);
+    const started = outcomeOf(() => this.#spawn(this.#accepted, this.#generation));
+    if (started instanceof Lite3Error) return this.#noteNoSpare(started.message);
+    this.#spare = started;
     return true;
   }
 
   async #endEngines(): Promise<void> {
     const engines = [...this.#engines.keys()];
-    for (const engine of engines) this.#retire(engine);
-    await this.#bell.until(
-      () => engines.every(({ end }) => end !== undefined),
-      DRAIN_MS + 2 * END_MS,
-    );
+    for (const engine of engines) engine.retire();
+    await this.#bell.until(() => engines.every(({ end }) => end !== undefined), RETIRE_LIMIT_MS);
     for (const engine of engines) if (this.#engines.has(engine)) this.#forget(engine);
-  }
-
-  #mayFallBack({ isFallback }: EngineProcess, { code }: Lite3Error): boolean {
-    return (
-      this.#fallback !== undefined && !isFallback && (code === "NATIVE" || code === "DEADLINE")
-    );
   }
 }

@@ -2,7 +2,9 @@
  * What the service shows of itself: to HTTP, and in its last line.
  */
 
-import type { CounterName, EngineSnapshot } from "../service/page.ts";
+import type { FailureCause } from "../service/control.ts";
+import type { EngineSnapshot } from "../service/page.ts";
+import type { EngineTotals } from "../service/totals.ts";
 
 /** The service as others see it; knows nothing of processes. */
 export interface ServiceView {
@@ -21,7 +23,7 @@ export interface ServiceSnapshot {
   /** Of the living engine. */
   readonly engine: EngineSnapshot | undefined;
   /** Over all engines that lived: they never fall. */
-  readonly totals: Readonly<Record<CounterName, number>>;
+  readonly totals: EngineTotals;
   readonly deaths: Readonly<Record<DeathKind, number>>;
   /** Engines that took a dead one's place. */
   readonly restarts: number;
@@ -44,7 +46,7 @@ export interface ServedModel {
   readonly version?: string;
 }
 
-export type DeathKind = "crash" | "hang" | "nonFinite";
+export type DeathKind = "crash" | "hang" | FailureCause;
 
 export interface ServiceEvent {
   /** ISO 8601, UTC. */

@@ -30,6 +30,8 @@ export interface OpenCommand {
   readonly generation: number;
   /** An engine has served before: what no answer needs keeps this one from nothing. */
   readonly isRestart?: boolean | undefined;
+  /** The names of the files whose copies come with this command, descriptors in this order. */
+  readonly kept?: readonly string[] | undefined;
   readonly model: string;
   readonly obsStats?: string | undefined;
   readonly backend: BackendChoice;
@@ -45,8 +47,8 @@ export interface OpenCommand {
   readonly fallbackOnly?: boolean | undefined;
   /** Largest |a| of an action; what is beyond is cut and marked. */
   readonly actionLimit?: number | undefined;
-  /** Actions in a row that are not finite before the engine gives up. */
-  readonly nonFiniteMax: number;
+  /** Inferences in a row that fail, or whose action is not finite, before the engine gives up. */
+  readonly failuresMax: number;
   readonly maxClients: number;
   /** Of Unix sockets' peers; who is in neither is refused, where one is given. */
   readonly allowUids?: readonly number[] | undefined;
@@ -92,6 +94,8 @@ export interface ReadyEvent {
   readonly ms: number;
 }
 
+/** Actions that were not finite, or inferences that failed in whatever way. */
+export type FailureCause = "nonFinite" | "failed";
 export type FailedCall = Pick<NativeError, "call" | "status" | "because" | "cure">;
 
 /** Of requests that failed: what the library said goes with it. */
@@ -100,12 +104,15 @@ export const REQUEST_FAILED = "request-failed";
 export type EngineEvent =
   | ReadyEvent
   | { readonly event: "listening" }
-  | { readonly event: "handed"; readonly connections: number }
+  /** How many went to the next engine, and how many it could not give away and keeps. */
+  | { readonly event: "handed"; readonly connections: number; readonly left: number }
   /** The last words: the process ends with that code's status. */
   | {
       readonly event: "failed";
       readonly code: ErrorCode;
       readonly message: string;
+      /** What kept going wrong, where that is why. */
+      readonly cause?: FailureCause | undefined;
       /** Of the call into the NPU's library that failed. */
       readonly native?: FailedCall | undefined;
     }
@@ -124,12 +131,15 @@ export const decodeCommand = (bytes: Uint8Array): Command =>
   JSON.parse(new TextDecoder().decode(bytes)) as Command;
 
 /** What the engine's error says of itself, without what the library said. */
-export function describeFailure(error: Lite3Error): EngineEvent {
+export function describeFailure(error: Lite3Error): Extract<EngineEvent, { event: "failed" }> {
   const { code, message } = error;
   if (!(error instanceof NativeError)) return { event: "failed", code, message };
   const { call, status, because, cure } = error;
   return { event: "failed", code, message, native: { call, status, because, cure } };
 }
+
+/** The name of the warning that the NPU keeps failing while the fallback answers. */
+export const FAILING = "failing";
 
 /** One line, with its end. */
 export const encodeEvent = (event: EngineEvent): string => `${JSON.stringify(event)}\n`;

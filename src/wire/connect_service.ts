@@ -54,6 +54,12 @@ export function connectService(
   return new RawClient(address, timeoutMs);
 }
 
+/** Does the service say its sizes? Throws where nobody is there. */
+export function speaksFramed(address: SocketAddress, timeoutMs: number): boolean {
+  using framed = connectFramed(address, timeoutMs);
+  return framed !== undefined;
+}
+
 /** Undefined where the service does not speak framed. */
 function connectFramed(address: SocketAddress, timeoutMs: number): FramedClient | undefined {
   try {

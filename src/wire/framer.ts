@@ -45,6 +45,8 @@ export class RequestFramer {
   readonly request: RequestHeader = createRequestHeader();
   /** When the first byte of the request came that `next` took, as `received` was told. */
   startedUs = 0;
+  /** When its last byte was received. */
+  wholeUs = 0;
 
   /**
    * @param observations the caller's array that `next` fills, shape [ROWS_MAX, observationSize]
@@ -113,6 +115,7 @@ export class RequestFramer {
     input.copyNumbers(headerBytes, this.#observations, (frameBytes - headerBytes) / 4);
     input.take(frameBytes);
     this.startedUs = this.#firstUs;
+    this.wholeUs = this.#lastUs;
     this.#firstUs = this.#lastUs;
     return "frame";
   }

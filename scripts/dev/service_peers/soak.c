@@ -2,9 +2,10 @@
 // answer, exactly. Requests go out in bursts, split and coalesced at random; answers are read in
 // pieces; now and then a client leaves in the middle of a frame and comes again.
 //
-// Usage: soak EXCHANGE REQUESTS SEED clean|faults CONNECTION…, each CONNECTION such as
-// raw:unix:PATH or framed:tcp:127.0.0.1:3588. With `faults` one observation in a thousand is not
-// finite, and the service may refuse and close; what it does answer must be right all the same.
+// Usage: soak EXCHANGE REQUESTS SEED clean|faults|fallback:EXCHANGE CONNECTION…, each CONNECTION
+// such as raw:unix:PATH or framed:tcp:127.0.0.1:3588. With `faults` one observation in a thousand
+// is not finite, and the service may refuse and close; what it does answer must be right all the
+// same. With `fallback` so too, and actions may be the second EXCHANGE's, marked where they can be.
 // Prints {"settled":n} each second, then one line with all figures; status 1 if anything is wrong.
 #define _GNU_SOURCE
 #include "exchange.h"
@@ -26,12 +27,12 @@ static int count;
 
 static void print_figures(double seconds) {
   const struct figures *f = &soak.figures;
-  printf("{\"requests\":%lu,\"answered\":%lu,\"rows\":%lu,\"wrong\":%lu,\"lost\":%lu,"
-         "\"closed\":%lu,\"abandoned\":%lu,\"badInput\":%lu,\"deadlineMissed\":%lu,\"busy\":%lu,"
+  printf("{\"requests\":%lu,\"answered\":%lu,\"rows\":%lu,\"fallback\":%lu,\"wrong\":%lu,"
+         "\"lost\":%lu,\"closed\":%lu,\"abandoned\":%lu,\"badInput\":%lu,\"deadlineMissed\":%lu,\"busy\":%lu,"
          "\"failed\":%lu,\"longestGapMs\":%.1f,\"seconds\":%.2f}\n",
-         soak.settled, f->answered, f->rows, f->wrong, f->lost, f->closed, f->abandoned,
-         f->status[16], f->status[17], f->status[18], f->status[19], f->longest_gap_ns / 1e6,
-         seconds);
+         soak.settled, f->answered, f->rows, f->fallback, f->wrong, f->lost, f->closed,
+         f->abandoned, f->status[16], f->status[17], f->status[18], f->status[19],
+         f->longest_gap_ns / 1e6, seconds);
 }
 
 // Sends what is queued, or only a part of it: the rest goes with the next turn.
@@ -86,7 +87,9 @@ int main(int argc, char **argv) {
   exchange_open(&soak.exchange, argv[1]);
   soak.goal = strtoul(argv[2], NULL, 10);
   soak_seed(strtoul(argv[3], NULL, 10));
-  soak.has_faults = !strcmp(argv[4], "faults");
+  soak.has_faults = strcmp(argv[4], "clean");
+  soak.has_fallback = !strncmp(argv[4], "fallback:", 9);
+  if (soak.has_fallback) exchange_open(&soak.fallback, argv[4] + 9);
   for (count = 0; count < argc - 5; count++) {
     connection_init(&soak, &connections[count], argv[5 + count]);
   }

@@ -7,7 +7,7 @@
 
 enum { HEADER = 32, ROWS_MAX = 64, ROWS_WITH_FAULTS = 8, HELLO_MAX = 1 << 16 };
 enum { KIND_HELLO = 1, KIND_INFER = 2, ANSWER_HELLO = 0x8001, ANSWER_INFER = 0x8002 };
-enum { BAD_INPUT = 16, DEADLINE_MISSED = 17 };
+enum { UNSAID = -1, OK = 0, FALLBACK = 1, BAD_INPUT = 16, DEADLINE_MISSED = 17 };
 static const uint32_t MAGIC = 0x7ff4334c;
 
 struct request_header {
@@ -147,21 +147,37 @@ static void settle(struct soak *soak, struct connection *c, size_t bytes) {
   memmove(c->in, c->in + bytes, c->in_bytes -= bytes);
 }
 
-static void check_actions(struct soak *soak, struct connection *c, const uint8_t *bytes) {
-  const struct exchange *e = &soak->exchange;
+static int is_action(const struct exchange *e, uint32_t row, const uint8_t *bytes) {
+  size_t size = e->action_size;
+  return !memcmp(bytes, e->actions + row * size, sizeof(float) * size);
+}
+
+// Of rows that are marked some may be the model's; raw bytes do not say whose they are.
+static void check_actions(struct soak *soak, struct connection *c, const uint8_t *bytes,
+                          int status) {
   const struct request *r = &c->request[0];
-  const float *expected = e->actions + (size_t)r->row * e->action_size;
-  size_t size = sizeof(float) * r->rows * e->action_size;
+  size_t size = sizeof(float) * soak->exchange.action_size;
+  int others = 0;
   soak->figures.answered++, soak->figures.rows += r->rows;
-  if (r->expected != GOOD) wrong(soak, c, "an action where there must be none, case", r->expected);
-  else if (memcmp(bytes, expected, size)) wrong(soak, c, "not the action of row", r->row);
+  if (r->expected != GOOD) {
+    return wrong(soak, c, "an action where there must be none, case", r->expected);
+  }
+  for (uint32_t i = 0, row = r->row; i < r->rows; i++, row++) {
+    if (is_action(&soak->exchange, row, bytes + i * size)) continue;
+    if (status == OK || !is_action(&soak->fallback, row, bytes + i * size)) {
+      return wrong(soak, c, "not the action of row", row);
+    }
+    others++;
+  }
+  if (status == FALLBACK && others == 0) wrong(soak, c, "a mark on the model's own row", r->row);
+  soak->figures.fallback += others > 0;
 }
 
 // Bytes of the answer; 0 if it is not there yet.
 static size_t take_raw(struct soak *soak, struct connection *c) {
   size_t size = sizeof(float) * soak->exchange.action_size;
   if (c->in_bytes < size) return 0;
-  check_actions(soak, c, c->in);
+  check_actions(soak, c, c->in, soak->has_fallback ? UNSAID : OK);
   return size;
 }
 
@@ -199,10 +215,10 @@ static size_t take_framed(struct soak *soak, struct connection *c) {
       wrong(soak, c, "hello says observations", sizes[0]);
     }
   } else if (h.status >= BAD_INPUT) check_refusal(soak, c, &h);
-  else if (h.status != 0) wrong(soak, c, "status", h.status);
+  else if (h.status > soak->has_fallback) wrong(soak, c, "status", h.status);
   else if (h.rows != r->rows || h.payload_bytes != sizeof(float) * h.rows * e->action_size) {
     wrong(soak, c, "an answer of rows", h.rows);
-  } else check_actions(soak, c, payload);
+  } else check_actions(soak, c, payload, h.status);
   return HEADER + h.payload_bytes;
 }
 

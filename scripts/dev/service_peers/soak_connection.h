@@ -29,13 +29,14 @@ struct connection {
 };
 
 struct figures {
-  unsigned long answered, rows, wrong, lost, closed, abandoned, status[STATUSES];
+  unsigned long answered, rows, fallback, wrong, lost, closed, abandoned, status[STATUSES];
   int64_t longest_gap_ns;
 };
 
 struct soak {
-  struct exchange exchange;
-  int has_faults;
+  // What the model answers, and what its fallback does, where it has one.
+  struct exchange exchange, fallback;
+  int has_faults, has_fallback;
   unsigned long goal, asked, settled;
   int64_t moved_ns; // When the last answer came.
   struct figures figures;

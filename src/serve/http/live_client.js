@@ -88,7 +88,7 @@ function changeSince(before, status) {
   const seconds = before ? (status.atMs - before.atMs) / 1000 : 0;
   const rate = (name) =>
     seconds > 0 ? Math.max(0, status.totals[name] - before.totals[name]) / seconds : null;
-  const counts = (name) => added(before?.engine?.[name], status.engine?.[name]);
+  const counts = (name) => added(before?.[name], status[name]);
   const service = counts("service");
   const quantile = (histogram, q) => quantileOf(histogram, status.boundsUs, q);
   const refused = ["badInput", "deadlineMissed", "busy", "failed"].map(rate);
@@ -102,7 +102,7 @@ function changeSince(before, status) {
   };
 }
 
-/** Counts of the new requests; those of a new engine all are. Null without two answers. */
+/** Counts of the new requests; those of a new service all are. Null without two answers. */
 function added(before, now) {
   if (!before || !now) return null;
   const difference = now.map((count, i) => count - before[i]);
@@ -179,8 +179,9 @@ function showHeader(status, change) {
   );
   setTile(
     "deaths",
-    String(deaths.crash + deaths.hang + deaths.nonFinite),
-    `${deaths.crash} crashed, ${deaths.hang} hung, ${deaths.nonFinite} not finite; ` +
+    String(deaths.crash + deaths.hang + deaths.nonFinite + deaths.failed),
+    `${deaths.crash} crashed, ${deaths.hang} hung, ${deaths.nonFinite} not finite, ` +
+      `${deaths.failed} failed; ` +
       `${status.restarts} restarts, ${status.swaps} swaps`,
   );
   const { engineRssBytes, supervisorRssBytes } = status;

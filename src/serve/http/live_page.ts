@@ -24,7 +24,7 @@ export function renderLivePage(view: ServiceView): string {
   const { key, observations, actions } = layoutOf(view, view.snapshot());
   const plots = [
     linePlot("latency", "Latency, µs", ["p50", "p99", "longest", "inference p50"], {
-      caption: "From a request read to its answer written, of each half second; buckets of 21 %.",
+      caption: "From a request read to its answer sent, of each half second; buckets of 21 %.",
       decimals: 1,
       isLogarithmic: true,
     }),

@@ -48,7 +48,7 @@ test("renderMetrics() gives durations in seconds, three buckets a decade", async
 test("renderMetrics() says what runs, who died and what drifts", async () => {
   using view = filledView();
   view.page.outside[4] = 17;
-  view.change({ deaths: { crash: 3, hang: 2, nonFinite: 1 }, restarts: 6 });
+  view.change({ deaths: { crash: 3, hang: 2, nonFinite: 1, failed: 4 }, restarts: 6 });
   const samples = await samplesOf(view);
   const { model } = view.snapshot();
   const info =
@@ -69,6 +69,7 @@ test("renderMetrics() says what runs, who died and what drifts", async () => {
     'lite3rl_engine_deaths_total{cause="crash"}': 3,
     'lite3rl_engine_deaths_total{cause="hang"}': 2,
     'lite3rl_engine_deaths_total{cause="non_finite"}': 1,
+    'lite3rl_engine_deaths_total{cause="failed"}': 4,
     'lite3rl_resident_memory_bytes{process="supervisor"}': 55 << 20,
     'lite3rl_resident_memory_bytes{process="engine"}': 60 << 20,
     ready: 1,
@@ -92,7 +93,7 @@ test("renderMetrics() goes on without an engine and a model", async () => {
   const samples = await samplesOf(view);
   expect(samples.get("lite3rl_ready")).toBe(0);
   expect(startingWith(samples, "lite3rl_model_")).toEqual({ lite3rl_model_swaps_total: 2 });
-  expect(startingWith(samples, "lite3rl_service_seconds")).toEqual({});
+  expect(samples.get("lite3rl_service_seconds_count")).toBe(0);
 });
 
 async function promtool(stdin: string, ...args: readonly string[]): Promise<string> {

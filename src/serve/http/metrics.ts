@@ -43,7 +43,7 @@ export function renderMetrics(view: ServiceView): Promise<string> {
   const snapshot = view.snapshot();
   const registry = new Registry();
   for (const [counter, [name, help]] of Object.entries(COUNTER_HELP)) {
-    addCounter(registry, name, help, snapshot.totals[counter as CounterName]);
+    addCounter(registry, name, help, snapshot.totals.counters[counter as CounterName]);
   }
   addProcess(registry, view, snapshot);
   addModel(registry, snapshot);
@@ -63,6 +63,7 @@ function addProcess(registry: Registry, view: ServiceView, snapshot: ServiceSnap
     ["crash", deaths.crash],
     ["hang", deaths.hang],
     ["non_finite", deaths.nonFinite],
+    ["failed", deaths.failed],
   ]);
   const memory = new Gauge({
     name: "lite3rl_resident_memory_bytes",
@@ -92,12 +93,14 @@ function addModel(registry: Registry, { model }: ServiceSnapshot): void {
   }).set(labels, 1);
 }
 
-function addDurations(registry: Registry, { engine }: ServiceSnapshot): void {
-  if (engine === undefined) return;
-  const { service, inference, set, run, get } = engine;
-  addHistogram(registry, "service_seconds", "From a request read to its answer written", [
-    [{}, service],
-  ]);
+function addDurations(registry: Registry, { totals }: ServiceSnapshot): void {
+  const { service, inference, set, run, get } = totals;
+  addHistogram(
+    registry,
+    "service_seconds",
+    "From the last byte of a request read to its answer written",
+    [[{}, service]],
+  );
   addHistogram(registry, "inference_seconds", "Inference alone", [[{}, inference]]);
   if (set === undefined || run === undefined || get === undefined) return;
   addHistogram(registry, "npu_seconds", "Steps of an inference in the NPU's library", [
@@ -108,15 +111,16 @@ function addDurations(registry: Registry, { engine }: ServiceSnapshot): void {
 }
 
 /** One series a term, so that an alert can say which sensor is off. */
-function addDrift(registry: Registry, { engine, observationNames }: ServiceSnapshot): void {
-  if (engine === undefined || !engine.outside.some((count) => count > 0)) return;
-  const names = termNames(observationNames, engine.outside.length, "observation");
+function addDrift(registry: Registry, { totals, observationNames }: ServiceSnapshot): void {
+  const { outside } = totals;
+  if (!outside.some((count) => count > 0)) return;
+  const names = termNames(observationNames, outside.length, "observation");
   addLabelled(
     registry,
     "observation_outside",
     "Values outside the calibration range, by observation term",
     "term",
-    names.map((name, i) => [name, engine.outside[i] ?? 0]),
+    names.map((name, i) => [name, outside[i] ?? 0]),
   );
 }
 

@@ -83,9 +83,9 @@ describe("serve --http", () => {
     // While it is busy an engine shows a request now and then, and the last one when it is idle.
     const last = shown(exchange.requests.at(-1));
     const settled = await statusWhen(({ observation }) => Bun.deepEquals(observation, last));
-    const { totals, observation, action, engine, ready, model } = settled;
+    const { totals, observation, action, service: taken, ready, model } = settled;
     expect(totals.answered - before.answered).toBe(exchange.requests.length);
-    expect(engine?.service.reduce((sum, count) => sum + count, 0)).toBe(totals.answered);
+    expect(taken.reduce((sum, count) => sum + count, 0)).toBe(totals.answered);
     expect(observation).toEqual(last);
     expect(action).toEqual(shown(answers.at(-1)));
     expect([ready, model?.generation, model?.evidence]).toEqual([true, 1, "cpu"]);
@@ -124,8 +124,8 @@ describe("serve --http", () => {
     const engines = Bun.spawnSync(["pgrep", "-P", String(service.program.pid)]).stdout;
     process.kill(Number(String(engines).split("\n")[0]), "SIGKILL");
     const after = await statusWhen(({ restarts, ready }) => restarts > before.restarts && ready);
-    expect(after.deaths).toEqual({ crash: 1, hang: 0, nonFinite: 0 });
-    expect(after.totals.answered).toBe(before.totals.answered);
+    expect(after.deaths).toEqual({ crash: 1, hang: 0, nonFinite: 0, failed: 0 });
+    expect([after.totals, after.service]).toEqual([before.totals, before.service]);
     expect([after.ready, after.restarts]).toEqual([true, before.restarts + 1]);
     expect(after.events.map(({ name }) => name)).toContain("death");
     expect(await (await fetch(`${address}metrics`)).text()).toContain(

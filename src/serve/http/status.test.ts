@@ -10,11 +10,11 @@ test("statusOf() survives JSON, with what is not a number as null", () => {
   view.page.action[11] = -Infinity;
   const status = statusOf(view);
   expect(JSON.parse(JSON.stringify(status))).toEqual(status);
-  const { observation, action, outside, boundsUs, engine } = status;
+  const { observation, action, outside, boundsUs, service } = status;
   expect([observation[0], action[11]]).toEqual([null, null]);
   expect([observation.length, action.length, outside.length]).toEqual([45, 12, 45]);
-  expect(engine?.service.length).toBe(boundsUs.length + 1);
-  expect(engine?.service.reduce((sum, count) => sum + count, 0)).toBe(100);
+  expect(service.length).toBe(boundsUs.length + 1);
+  expect(service.reduce((sum, count) => sum + count, 0)).toBe(100);
 });
 
 test("statusOf() has another layout for other terms or service, none without an engine", () => {

@@ -1,6 +1,6 @@
 /**
  * `/status.json`: what the live page asks for twice a second. Histograms go as counts since the
- * engine began; who asks takes the difference of two answers, so the server keeps nothing for
+ * service began; who asks takes the difference of two answers, so the server keeps nothing for
  * anybody.
  */
 
@@ -10,7 +10,7 @@ import type { ServiceSnapshot, ServiceView } from "../view.ts";
 import { TERMS_SHOWN, termNames } from "./terms.ts";
 
 type AsTheyAre =
-  "ready" | "totals" | "deaths" | "restarts" | "swaps" | "engineRssBytes" | "supervisorRssBytes";
+  "ready" | "deaths" | "restarts" | "swaps" | "engineRssBytes" | "supervisorRssBytes";
 
 export interface ServiceStatus extends Pick<ServiceSnapshot, AsTheyAre> {
   /**
@@ -22,12 +22,11 @@ export interface ServiceStatus extends Pick<ServiceSnapshot, AsTheyAre> {
   readonly atMs: number;
   readonly why: string | null;
   readonly model: ServiceSnapshot["model"] | null;
-  readonly engine: {
-    readonly state: string;
-    readonly openConnections: number;
-    readonly service: readonly number[];
-    readonly inference: readonly number[];
-  } | null;
+  readonly engine: { readonly state: string; readonly openConnections: number } | null;
+  readonly totals: ServiceSnapshot["totals"]["counters"];
+  /** In these buckets. */
+  readonly service: readonly number[];
+  readonly inference: readonly number[];
   /** Upper bounds of the buckets in µs; the last bucket has none. */
   readonly boundsUs: readonly number[];
   /** Newest first. */
@@ -49,20 +48,15 @@ export function statusOf(view: ServiceView): ServiceStatus {
     ready,
     why: snapshot.why ?? null,
     model: snapshot.model ?? null,
-    engine: engine
-      ? {
-          state: engine.state,
-          openConnections: engine.openConnections,
-          service: [...engine.service.counts],
-          inference: [...engine.inference.counts],
-        }
-      : null,
+    engine: engine ? { state: engine.state, openConnections: engine.openConnections } : null,
+    totals: totals.counters,
+    service: [...totals.service.counts],
+    inference: [...totals.inference.counts],
     boundsUs: [...BOUNDS_US.subarray(0, -1)],
     events: snapshot.events.toReversed(),
     observation: shown(engine?.observation),
     action: shown(engine?.action),
-    outside: [...(engine?.outside.subarray(0, TERMS_SHOWN) ?? [])],
-    totals,
+    outside: [...totals.outside.subarray(0, TERMS_SHOWN)],
     deaths,
     restarts,
     swaps,

@@ -69,7 +69,7 @@ export function filledView(): FilledView {
     },
     snapshot() {
       const engine = readPage(page);
-      return { ...SNAPSHOT, engine, totals: engine.counters, ...changed };
+      return { ...SNAPSHOT, engine, totals: engine, ...changed };
     },
     [Symbol.dispose]: () => page[Symbol.dispose](),
   };
@@ -87,7 +87,7 @@ const SNAPSHOT: Omit<ServiceSnapshot, "engine" | "totals"> = {
     backend: "mlp",
     evidence: "cpu",
   },
-  deaths: { crash: 0, hang: 0, nonFinite: 0 },
+  deaths: { crash: 0, hang: 0, nonFinite: 0, failed: 0 },
   restarts: 0,
   swaps: 2,
   engineRssBytes: 60 << 20,

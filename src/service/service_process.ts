@@ -3,7 +3,7 @@
  */
 
 import { Lite3Error } from "../base/errors.ts";
-import { programCommand } from "../base/program.ts";
+import { programCommand, programEnvironment } from "../base/program.ts";
 
 /** Compiling ONNX Runtime takes a third of a second, and many times that under emulation. */
 const READY_MS = 60_000;
@@ -13,25 +13,24 @@ export interface ServiceProcess {
   readonly pid: number;
   /** What the service said when it was ready, as one line. */
   readonly ready: string;
-  /** SIGTERM, and waits for a clean end; throws when it does not come. */
-  stop(): Promise<void>;
+  /** SIGTERM, and waits for a clean end; throws when it does not come. Gives what it logged. */
+  stop(): Promise<string>;
 }
 
 /** Starts this program again with `serve` and waits until it is ready. */
 export async function startService(flags: readonly string[]): Promise<ServiceProcess> {
   // The flags are all it obeys: a file or variable of the user's would make it another service.
-  const env = Object.entries(process.env).filter(([name]) => !name.startsWith("LITE3RL_"));
   const own = ["serve", "--stop-with-stdin", "--no-config-file"];
   const child = Bun.spawn([...programCommand(), ...own, ...flags], {
     stdio: ["pipe", "pipe", "pipe"],
-    env: Object.fromEntries(env),
+    env: programEnvironment(),
   });
-  const errors = new Response(child.stderr).text();
+  const log = new Response(child.stderr).text();
   const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS);
   const ready = await readLine(child.stdout).finally(() => clearTimeout(timer));
   if (ready === undefined) {
     const status = await child.exited;
-    const said = (await errors).trim().split("\n").at(-1);
+    const said = (await log).trim().split("\n").at(-1);
     throw new Lite3Error(
       "WIRE",
       `The service ended with status ${status} before it was ready: ${said || "it said nothing"}`,
@@ -47,6 +46,7 @@ export async function startService(flags: readonly string[]): Promise<ServicePro
       if (status !== 0) {
         throw new Lite3Error("WIRE", `The service ended with status ${status}, need 0`);
       }
+      return log;
     },
   };
 }

@@ -1,0 +1,80 @@
+/**
+ * What `accept` refuses before it measures anything, and its limits as a file.
+ */
+
+import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { exportDemoPolicy, failed, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
+import { startService, killServices } from "../serve/service_fixture.ts";
+import { ACCEPT_LIMITS } from "./limits.ts";
+
+setDefaultTimeout(60_000);
+
+const directory = temporaryDirectory();
+let model: string;
+let other: string;
+
+beforeAll(async () => {
+  model = await exportDemoPolicy(directory);
+  other = await exportDemoPolicy(directory, "other.onnx", ["--obs-stats", OBS_STATS]);
+});
+
+const yaml = (name: string, text: string): string => {
+  const path = join(directory, name);
+  writeFileSync(path, text);
+  return path;
+};
+
+test("accept --print-limits prints what --limits takes", async () => {
+  const { stdout } = await run(["accept", "--print-limits"]);
+  const path = yaml("own.yaml", stdout.replace("power_w: 10", "power_w: 8"));
+  const { json } = await runJson(["accept", "--print-limits", "--limits", path]);
+  expect(json).toEqual({ ...ACCEPT_LIMITS, power_w: 8 });
+  const some = yaml("some.yaml", "gait:\n  falls: 1\n");
+  const { json: merged } = await runJson(["accept", "--print-limits", "--limits", some]);
+  expect(merged).toEqual({ ...ACCEPT_LIMITS, gait: { ...ACCEPT_LIMITS.gait, falls: 1 } });
+});
+
+test("accept refuses what it could not do, before anything runs", async () => {
+  const typo = yaml("typo.yaml", "power: 1\n");
+  const taken = yaml("taken.tar.gz", "mine");
+  const flags = ["accept", "--model", model];
+  expect([
+    await run(["accept"]),
+    await run([...flags, "--duration", "3h"]),
+    await run([...flags, "--output", join(directory, "x.zip")]),
+    await run([...flags, "--output", taken]),
+    (await run([...flags, "--limits", typo])).status,
+    (await run([...flags, "--allow-missing", "nothing"])).status,
+    (await run(["accept", "--model", join(directory, "none.rknn")])).status,
+    await run([...flags, "--power-cmd", "echo 1", "--power-file", "x"]),
+  ]).toEqual([
+    failed(2, "accept needs a policy: --model build/policy.rknn"),
+    failed(2, "--duration is too long for an archive, need at most 2h"),
+    failed(2, 'Cannot write the archive "x.zip": need a name that ends in .tar.gz'),
+    failed(
+      2,
+      `Cannot write the archive "${taken}": it is there already, name another with --output`,
+    ),
+    2,
+    2,
+    3,
+    failed(2, "--power-sensor, --power-cmd and --power-file are three sources: name one of them"),
+  ]);
+});
+
+test("accept refuses a service that has another model", async () => {
+  const socket = join(directory, "s");
+  await startService(["--model", other, "--socket", socket]);
+  const flags = ["--obs-stats", OBS_STATS, "--service", `unix:${socket}`, "--quiet"];
+  const { status, stderr } = await run(["accept", "--model", model, ...flags]);
+  await killServices();
+  expect([status, stderr]).toEqual([
+    2,
+    expect.stringMatching(
+      /^error: Cannot accept ".*policy\.onnx" by the service at unix:.*: it has ".*other\.onnx" of other bytes/,
+    ),
+  ]);
+});

@@ -1,0 +1,64 @@
+/**
+ * What systemd is told of the service (sd_notify(3)), where it asks for it: that it is ready, that
+ * it opens a model anew, that it stops, what happens meanwhile, and that it is alive.
+ */
+
+import { monotonicUs } from "../../ffi/clock.ts";
+import { connectDatagram, sendDatagram } from "../../ffi/datagram.ts";
+import { closeSocket } from "../../ffi/socket.ts";
+import { warn } from "../base/log.ts";
+import { plain } from "../base/text.ts";
+import type { ServiceEvent } from "./view.ts";
+
+/** Of a status line: as much as a terminal shows. */
+const STATUS_CHARACTERS_MAX = 200;
+
+export interface Notify extends Disposable {
+  ready(status: string): void;
+  /** Ends with `ready`. */
+  reloading(): void;
+  stopping(): void;
+  /** Shows what happened, and sees in it the end of a reload. */
+  heard(event: ServiceEvent): void;
+}
+
+/**
+ * Takes NOTIFY_SOCKET and WATCHDOG_USEC out of the environment, so that no engine answers for the
+ * service. Without them all of it does nothing.
+ */
+export function openNotify(environment: NodeJS.ProcessEnv = process.env): Notify {
+  const { NOTIFY_SOCKET: name, WATCHDOG_USEC: period, WATCHDOG_PID: pid } = environment;
+  for (const one of ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]) delete environment[one];
+  const fd = name === undefined || name === "" ? undefined : connect(name);
+  const say = (...lines: string[]): void => {
+    if (fd !== undefined) sendDatagram(fd, lines.join("\n"));
+  };
+  const statusOf = (text: string): string => `STATUS=${plain(text, STATUS_CHARACTERS_MAX)}`;
+  const isOurs = pid === undefined || Number(pid) === process.pid;
+  const watchdogMs = isOurs && fd !== undefined ? Number(period) / 1000 : NaN;
+  // Twice as often as it must be.
+  const alive = watchdogMs > 0 && setInterval(() => say("WATCHDOG=1"), watchdogMs / 2);
+  const ready = (status: string): void => say("READY=1", statusOf(status));
+  return {
+    ready,
+    reloading: () => say("RELOADING=1", `MONOTONIC_USEC=${Math.floor(monotonicUs())}`),
+    stopping: () => say("STOPPING=1"),
+    heard({ name: event, message }) {
+      if (event === "swap" || event === "reload") ready(message);
+      else say(statusOf(message));
+    },
+    [Symbol.dispose]() {
+      if (alive) clearInterval(alive);
+      if (fd !== undefined) closeSocket(fd);
+    },
+  };
+}
+
+function connect(name: string): number | undefined {
+  try {
+    return connectDatagram(name);
+  } catch (error) {
+    warn(`NOTIFY_SOCKET=${plain(name, STATUS_CHARACTERS_MAX)}: ${(error as Error).message}`);
+    return undefined;
+  }
+}
