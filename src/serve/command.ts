@@ -123,9 +123,11 @@ function checkCalibration(
 
 function lastWords(totals: EngineSnapshot["counters"]): string {
   const { answered, connections, badInput, failed, protocolErrors, partialFrames } = totals;
+  const turnedAway = totals.connectionsRefused + totals.credentialsRefused;
   return (
     `stopped: ${answered} answers on ${connections} connections, ` +
     `${plural(badInput + failed + protocolErrors, "request")} refused, ` +
-    `${partialFrames} left in the middle of a request`
+    `${partialFrames} left in the middle of a request` +
+    (turnedAway === 0 ? "" : `, ${plural(turnedAway, "client")} turned away`)
   );
 }

@@ -81,7 +81,9 @@ describe("serve without descriptors", () => {
     for (const client of clients) await ask(client);
     await ask();
     for (const client of turnedAway) expect(await client.takeRest()).toEqual([]);
-    expect((await service.stop()).status).toBe(0);
+    const { status, stderr } = await service.stop();
+    expect(status).toBe(0);
+    expect(stderr).toEndWith(" left in the middle of a request, 15 clients turned away\n");
   });
 
   test("refuses a reload, and goes on", async () => {
