@@ -233,6 +233,9 @@ class Engine implements Disposable {
   #createRecorder({ record, isRestart }: OpenCommand, size: number): Recorder | undefined {
     if (record === undefined) return undefined;
     const options = { ...record, size };
+    const recorder = new Recorder(options, this.#page, (message) => {
+      this.#events.say({ event: "warn", name: "record", message });
+    });
     try {
       const rows = checkRecording(options);
       if (rows > options.rows && isRestart !== true) {
@@ -244,11 +247,9 @@ class Engine implements Disposable {
     } catch (error) {
       if (isRestart !== true || !(error instanceof Lite3Error)) throw error;
       this.#events.say({ event: "warn", name: "record", message: error.message });
-      return undefined;
+      recorder.giveUp();
     }
-    return new Recorder(options, this.#page, (message) => {
-      this.#events.say({ event: "warn", name: "record", message });
-    });
+    return recorder;
   }
 
   async #warmUp(

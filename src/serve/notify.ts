@@ -39,7 +39,7 @@ export function openNotify(environment: NodeJS.ProcessEnv = process.env): Notify
   let alive: Timer | undefined;
   const ready = (status: string): void => {
     say("READY=1", statusOf(status));
-    // Nobody waits for it before; and twice as often as it must be.
+    // Twice as often as it must be; not before, since the socket takes ten messages unread.
     if (watchdogMs > 0) alive ??= setInterval(() => say("WATCHDOG=1"), watchdogMs / 2);
   };
   return {

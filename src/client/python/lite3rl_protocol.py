@@ -40,6 +40,7 @@ ROWS_MAX = 64
 HEADER = 32  # bytes, of requests and answers
 HELLO_FIXED = 48  # bytes of a hello before its JSON
 HELLO_MAX = 64 << 10  # bytes of a hello
+SIZE_MAX = 1 << 20  # numbers of an observation or action that a hello can mean
 
 NOT_OURS = "the service does not speak this protocol"
 NO_HELLO = (
