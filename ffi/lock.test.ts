@@ -36,6 +36,13 @@ test("takeLock() gets what a process left that was killed", async () => {
   expect(lock).toBeDefined();
 });
 
+test("takeLock() leaves a file that was there and has something in it", () => {
+  const path = place();
+  writeFileSync(path, "mine");
+  takeLock(path)![Symbol.dispose]();
+  expect(readFileSync(path, "utf8")).toBe("mine");
+});
+
 test("takeLock() follows no link, and needs a directory", () => {
   const [target, link] = [place(), place()];
   writeFileSync(target, "mine");

@@ -15,7 +15,8 @@ export function lockFile(fd: number): boolean {
 
 /**
  * Takes the lock, making its file if need be; undefined when another process has it. Throws what
- * `openSync` throws when the file cannot be made. Disposing removes the file.
+ * `openSync` throws when the file cannot be made. Disposing removes the file, unless somebody
+ * has written to it: a lock is empty, and what is not is theirs.
  */
 export function takeLock(path: string): Disposable | undefined {
   for (;;) {
@@ -29,7 +30,7 @@ export function takeLock(path: string): Disposable | undefined {
     if (lstatSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) {
       return {
         [Symbol.dispose]() {
-          rmSync(path, { force: true });
+          if (fstatSync(fd).size === 0) rmSync(path, { force: true });
           closeSync(fd);
         },
       };

@@ -3,7 +3,7 @@
  * mapped by both.
  */
 
-import { ftruncateSync } from "node:fs";
+import { closeSync, ftruncateSync } from "node:fs";
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { checkCall, errnoText, libc } from "./libc.ts";
 import { Lite3Error } from "../src/base/errors.ts";
@@ -19,11 +19,23 @@ export interface SharedMemory extends Disposable {
   readonly buffer: ArrayBuffer;
 }
 
-/** A file descriptor of `bytes` zeroes; memory lives as long as a descriptor or mapping of it. */
+/**
+ * A file descriptor of `bytes` zeroes; memory lives as long as a descriptor or mapping of it. Throws
+ * NATIVE where the system has none, or a limit on files' sizes forbids it.
+ */
 export function createSharedMemory(name: string, bytes: number): number {
   const fd = checkCall("memfd_create", libc.memfd_create(Buffer.from(`${name}\0`), MFD_CLOEXEC));
-  ftruncateSync(fd, bytes);
-  return fd;
+  try {
+    ftruncateSync(fd, bytes);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    const { code } = error as NodeJS.ErrnoException;
+    const limit = code === "EFBIG" ? ", need ulimit -f unlimited" : "";
+    throw new Lite3Error("NATIVE", `Cannot share ${bytes} bytes of memory: ${code}${limit}`, {
+      cause: error,
+    });
+  }
 }
 
 /** Maps the first `bytes` of it, to read and write; `fd` may be closed afterwards. */

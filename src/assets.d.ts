@@ -42,3 +42,8 @@ declare module "*.hpp" {
   const text: string;
   export default text;
 }
+
+declare module "*.md" {
+  const text: string;
+  export default text;
+}

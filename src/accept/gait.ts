@@ -54,7 +54,7 @@ async function walk(run: GaitRun): Promise<Measured["gait"]> {
   const { observationSize, actionSize, controlPeriodMs } = environment;
   const sizes = { observationSize, actionSize, timeoutMs: run.timeoutMs };
   using policy = createPolicy(openRemote(parseEndpoint(endpoint), sizes));
-  const { commandAt } = createStability(environment, undefined, undefined);
+  const { commandAt } = createStability(environment, { fast: false });
   const steps = Math.max(1, Math.round((run.durationS * 1000) / controlPeriodMs));
   const source = { env, seed, model, connect: endpoint, realTime: true };
   const log = await startRunLog(run.logPath, source, environment, policy);

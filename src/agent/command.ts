@@ -140,9 +140,7 @@ export default defineCommand({
     const given = { start, rateHz, seed, program };
     const asked = flags.command ?? (isBuiltIn(flags.env) ? DEFAULT_COMMAND : undefined);
     using environment = await openEnvironment(flags.env, { ...given, command: asked });
-    const stability = flags.verdict
-      ? createStability(environment, flags.command, flags.limits)
-      : undefined;
+    const stability = flags.verdict ? createStability(environment, flags) : undefined;
     using policy = await openSource(flags, environment);
     const { controlPeriodMs } = environment;
     const steps = countSteps(flags, controlPeriodMs);

@@ -40,11 +40,9 @@ describe("agent --verdict", () => {
       pass: true,
     });
     expect(rowsOf(json).map(({ name, limit, ok }) => [name, limit, ok])).toEqual(
-      Object.entries({ ...GAIT_LIMITS, latency_p99_ms: 1000 }).map(([name, limit]) => [
-        name,
-        limit,
-        true,
-      ]),
+      Object.entries({ ...GAIT_LIMITS, latency_p99_ms: 1000 })
+        .filter(([name]) => name !== "overrun_share")
+        .map(([name, limit]) => [name, limit, true]),
     );
     // One command's figures would mean nothing here.
     expect(json.velocityError).toBeUndefined();
@@ -56,6 +54,17 @@ describe("agent --verdict", () => {
     const { status, json } = await runJson(words);
     const broken = rowsOf(json).filter(({ ok }) => !ok);
     expect([status, broken.map(({ name }) => name)]).toEqual([1, ["torque_peak_nm"]]);
+  });
+
+  test("leaves overruns out with --fast, and fails them where the limits name them", async () => {
+    const limits = limitsFile("overruns.yaml", "overrun_share: 0.5\nlatency_p99_ms: 1000\n");
+    const words = [...agent, "--steps", "100", "--verdict"];
+    const [left, named] = await Promise.all([run(words), run([...words, "--limits", limits])]);
+    expect(left.stdout).toMatch(/^overrun_share +not measured +left out by --fast$/m);
+    expect([named.status, named.stderr]).toEqual([
+      1,
+      expect.stringContaining("overrun_share is not measured, at most 0.5"),
+    ]);
   });
 
   test("fails what was not measured", async () => {

@@ -54,7 +54,10 @@ export function terminalColumns(): number | undefined {
   return Number.isInteger(said) && said > 0 ? said : process.stdout.columns;
 }
 
-/** Prints a result on stdout, whole; throws NATIVE if it cannot be written (a full disk). */
+/**
+ * Prints a result on stdout, whole; throws NATIVE if it cannot be written (a full disk). A reader
+ * that has seen enough, as `head` has, is no error.
+ */
 export function printResult(text: string): void {
   const bytes = new TextEncoder().encode(`${text}\n`);
   let done = 0;
@@ -64,6 +67,7 @@ export function printResult(text: string): void {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       // A pipe that somebody made non-blocking is full: wait for its reader.
+      if (code === "EPIPE") return;
       if (code === "EAGAIN") Bun.sleepSync(1);
       else throw new Lite3Error("NATIVE", `Cannot write the result to stdout: ${code}`);
     }

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { programCommand } from "../base/program.ts";
 import { failed, run, runJson } from "../cli/program_fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -23,6 +24,21 @@ test("client prints one file that needs none of the project's others", async () 
     // Each part once, in spite of several that include it.
     expect(stdout.match(/0x7ff4334c/gi)?.length).toBe(1);
   }
+});
+
+test("client protocol prints what the source says of it", async () => {
+  const { status, stdout } = await run(["client", "protocol"]);
+  const [first, ...lines] = stdout.trimEnd().split("\n");
+  const protocol = readFileSync(join(import.meta.dir, "../wire/PROTOCOL.md"), "utf8");
+  expect([status, first]).toEqual([0, `<!-- ${head("protocol")} -->`]);
+  expect(lines.join("\n")).toBe(protocol.trimEnd());
+});
+
+test("client is silent where nobody reads it", async () => {
+  const words = [...programCommand(), "client", "cpp"];
+  const [shell, script] = ["sh", '{ "$@"; echo "status $?" >&2; } | true'];
+  const { stderr } = Bun.spawnSync([shell, "-c", script, shell, ...words]);
+  expect(stderr.toString()).toBe("status 0\n");
 });
 
 test("client --output writes the same file, over an older one of its own only", async () => {
@@ -55,7 +71,7 @@ test("client --output writes the same file, over an older one of its own only", 
 
 test("client refuses a language that it does not have", async () => {
   expect(await run(["client", "rust"])).toEqual(
-    failed(2, 'Unknown language "rust" for client: need one of cpp, python'),
+    failed(2, 'Unknown language "rust" for client: need one of cpp, python, protocol'),
   );
   expect(await run(["client", "python", "--lite3"])).toEqual(
     failed(

@@ -9,7 +9,7 @@ import { checkOutput, checkReplaces, sha256, writeFileAtomic } from "../base/fil
 import { defineCommand, pathValue, switchValue } from "../cli/command.ts";
 import { type ClientName, clientText, isClientText } from "./sources.ts";
 
-const LANGUAGES = ["cpp", "python"] as const;
+const LANGUAGES = ["cpp", "python", "protocol"] as const;
 
 export default defineCommand({
   name: "client",
@@ -19,6 +19,7 @@ export default defineCommand({
     "cpp: a C++17 header without dependencies; with --lite3 the policy runner that",
     "Lite3_rl_deploy takes in the place of its own. python: a module for Python 3.8",
     "and later, standard library only. Each begins with how it is used.",
+    "protocol: what goes over the socket, for a client in another language.",
   ],
   example: "client cpp --output lite3rl_client.hpp",
   flags: {

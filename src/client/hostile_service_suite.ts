@@ -94,7 +94,9 @@ function testStrangeHellos({ meet }: Stage): void {
     const { client } = meet((_, socket) => void socket.end());
     expect(await client.infer(ONE)).toMatchObject({
       status: 256,
-      reason: "the service closed instead of saying hello; does it speak raw bytes only?",
+      reason:
+        "the service closed instead of saying hello; its log says why: it may be full " +
+        "(--max-clients), not let this user in (--allow-uid), or speak raw bytes only",
       action: UNTOUCHED,
     });
   });

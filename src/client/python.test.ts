@@ -4,7 +4,7 @@ import { describeWith, findTool } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { testFramedClient } from "./client_suite.ts";
 import { type Launch, placeDriver } from "./driver_fixture.ts";
-import { listen } from "./framed_service_fixture.ts";
+import { type Answer, frame, listen } from "./framed_service_fixture.ts";
 import { testHostileService } from "./hostile_service_suite.ts";
 import { testRawClient } from "./raw_client_suite.ts";
 import { createStage } from "./stage_fixture.ts";
@@ -23,8 +23,9 @@ describeWith("python")("the Python client", () => {
   describe("with raw bytes", () => testRawClient(stage));
 
   /** Runs a program with `client`, of a service of three numbers in and two out; its words. */
-  const runWith = async (program: string): Promise<string[]> => {
+  const runWith = async (program: string, answer?: Answer): Promise<string[]> => {
     using service = listen(join(directory, `p${Bun.nanoseconds()}`));
+    if (answer !== undefined) service.answer = answer;
     const python = findTool("python") ?? "";
     const child = Bun.spawn(
       [python, "-W", "error::RuntimeWarning", "-c", HEAD + program, service.address],
@@ -97,6 +98,27 @@ except ValueError as error:
       ...Array<string>(6).fill("refused"),
       "raw bytes carry no sizes: give observation_size and action_size",
     ]);
+  });
+
+  test("raises nothing for a hello that is none, whatever sizes and JSON it has", async () => {
+    const hello = (observationSize: number, actionSize: number, json: string): Uint8Array => {
+      const fixed = Uint32Array.of(observationSize, actionSize, 64, 0, ...Array<number>(8).fill(0));
+      return Buffer.concat([new Uint8Array(fixed.buffer), Buffer.from(json)]);
+    };
+    for (const payload of [
+      hello(0, 2, "{}"),
+      hello(3, 0, "{}"),
+      hello(3, 2 ** 32 - 1, "{}"),
+      hello(3, 2, "["),
+      hello(3, 2, "[".repeat(60_000)),
+      hello(3, 2, "[]"),
+    ]) {
+      const words = await runWith(
+        "print(client.infer([1, 2, 3], [0, 0]).name, client.reason)",
+        (request, socket) => void socket.write(frame(request, payload)),
+      );
+      expect(words).toEqual(["INCOMPATIBLE the service's hello is not one"]);
+    }
   });
 
   test("is Python 3.8", async () => {

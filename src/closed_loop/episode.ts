@@ -122,8 +122,9 @@ export async function runEpisode(options: EpisodeOptions): Promise<Episode> {
   return { trace, latencyUs, overruns, totalReward, restarts, fall, interrupted };
 }
 
-/** With a state of its own, which is forgotten. */
+/** With a state of its own, which is forgotten. A service is warm, and counts what it is asked. */
 async function warmUp(policy: Policy, observation: Float32Array): Promise<void> {
+  if (policy.backend.name === "remote") return;
   const state = policy.backend.createState();
   const action = new Float32Array(policy.actionSize);
   for (let i = 0; i < WARM_UP; i++) await policy.act(observation, action, state);

@@ -56,6 +56,8 @@ const header = createAnswerHeader();
 const words = new TextEncoder();
 const LATE = "the action was there too late";
 
+const STATE_LOST = "another engine took over, and the policy's state is not with it";
+
 export class Connection {
   readonly fd: number;
   readonly kind: ListenerKind;
@@ -145,10 +147,13 @@ export class Connection {
   }
 
   save(): SavedConnection {
+    const { protocol } = this.#framer;
+    // Its state is lost, which an answer's header tells of, and raw bytes cannot.
+    const isLost = protocol === "raw" && this.#episode.state.tensors.length > 0;
     return {
       kind: this.kind,
-      protocol: this.#framer.protocol,
-      ending: this.ending,
+      protocol,
+      ending: this.ending ?? (isLost ? STATE_LOST : undefined),
       input: this.#framer.pending,
       output: this.#output.subarray(this.#sent, this.#queued),
     };

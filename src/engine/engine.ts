@@ -8,7 +8,7 @@ import { monotonicUs } from "../../ffi/clock.ts";
 import { EPOLL, Epoll } from "../../ffi/epoll.ts";
 import { MessageSocket, noDescriptors } from "../../ffi/message_socket.ts";
 import { assert, present } from "../base/assert.ts";
-import { Lite3Error } from "../base/errors.ts";
+import { Lite3Error, quote } from "../base/errors.ts";
 import {
   type Command,
   decodeCommand,
@@ -233,16 +233,23 @@ class Engine implements Disposable {
   #createRecorder({ record, isRestart }: OpenCommand, size: number): Recorder | undefined {
     if (record === undefined) return undefined;
     const options = { ...record, size };
+    const recorder = new Recorder(options, this.#page, (message) => {
+      this.#events.say({ event: "warn", name: "record", message });
+    });
     try {
-      checkRecording(options);
+      const rows = checkRecording(options);
+      if (rows > options.rows && isRestart !== true) {
+        const message =
+          `${quote(options.path)} has ${rows} observations, more than --record-rows ` +
+          `${options.rows}: so many are replaced in turn, the others stay as they are`;
+        this.#events.say({ event: "warn", name: "record", message });
+      }
     } catch (error) {
       if (isRestart !== true || !(error instanceof Lite3Error)) throw error;
       this.#events.say({ event: "warn", name: "record", message: error.message });
-      return undefined;
+      recorder.giveUp();
     }
-    return new Recorder(options, this.#page, (message) => {
-      this.#events.say({ event: "warn", name: "record", message });
-    });
+    return recorder;
   }
 
   async #warmUp(

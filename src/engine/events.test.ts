@@ -7,11 +7,12 @@ import { createEvents } from "./events.ts";
 
 const directory = temporaryDirectory();
 
-test("Events.report() says each name at most once a second, with how often it came", () => {
+test("Events.report() says each name at most once a second, with its reasons", () => {
   const path = join(directory, "lines");
   const fd = openSync(path, "w");
   const events = createEvents(fd);
-  for (let i = 0; i < 1000; i++) events.report("info", "a", `a${i}`, 5e6 + i);
+  for (let i = 0; i < 1000; i++) events.report("info", "a", `a${i % 3}`, 5e6 + i);
+  for (let i = 0; i < 1000; i++) events.report("info", "c", `c${i}`, 5e6 + i);
   events.report("warn", "b", "b", 5e6);
   events.flush(5.5e6);
   events.flush(6.1e6);
@@ -23,8 +24,18 @@ test("Events.report() says each name at most once a second, with how often it ca
   const lines = readFileSync(path, "utf8").trimEnd().split("\n");
   expect(lines.map((line) => JSON.parse(line))).toEqual([
     { event: "info", name: "a", message: "a0", count: 1 },
+    { event: "info", name: "c", message: "c0", count: 1 },
     { event: "warn", name: "b", message: "b", count: 1 },
-    { event: "info", name: "a", message: "a999", count: 999 },
+    { event: "info", name: "a", message: "a1", count: 333 },
+    { event: "info", name: "a", message: "a2", count: 333 },
+    { event: "info", name: "a", message: "a0", count: 333 },
+    ...Array.from({ length: 8 }, (_, i) => ({
+      event: "info",
+      name: "c",
+      message: `c${i + 1}`,
+      count: 1,
+    })),
+    { event: "info", name: "c", message: "c, for other reasons", count: 991 },
     { event: "listening" },
     { event: "info", name: "a", message: "late", count: 1 },
   ]);

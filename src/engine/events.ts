@@ -1,6 +1,6 @@
 /**
- * What the engine tells its supervisor: JSON lines, each name at most once a second with how often
- * it came, so that no flood of clients becomes a flood of words.
+ * What the engine tells its supervisor: JSON lines, each name at most once a second, with what it
+ * said and how often each, so that no flood of clients becomes a flood of words.
  */
 
 import { writeSync } from "node:fs";
@@ -18,10 +18,13 @@ export interface Events {
   flush(nowUs?: number): void;
 }
 
+/** Different words of one name within a second; more come together, without them. */
+const MESSAGES_MAX = 8;
+
 interface Held {
   level: Level;
-  message: string;
-  count: number;
+  /** How often each came since it was last said. */
+  readonly counts: Map<string, number>;
   saidUs: number;
 }
 
@@ -46,24 +49,27 @@ export function createEvents(fd: number): Events {
     if (rest.length === length) rest = new Uint8Array(0);
   };
   const release = (name: string, entry: Held, nowUs: number): void => {
-    const { level, message, count } = entry;
-    write({ event: level, name, message, count });
-    entry.count = 0;
+    const { level, counts } = entry;
+    for (const [message, count] of counts) write({ event: level, name, message, count });
+    counts.clear();
     entry.saidUs = nowUs;
   };
   return {
     say: write,
     report(level, name, message, nowUs) {
-      const entry = held.get(name) ?? { level, message, count: 0, saidUs: -Infinity };
+      const entry = held.get(name) ?? { level, counts: new Map(), saidUs: -Infinity };
       held.set(name, entry);
       entry.level = level;
-      entry.message = message;
-      entry.count++;
+      const { counts } = entry;
+      const isKept = counts.has(message) || counts.size < MESSAGES_MAX;
+      const words = isKept ? message : `${name}, for other reasons`;
+      counts.set(words, (counts.get(words) ?? 0) + 1);
       if (nowUs - entry.saidUs >= INTERVAL_US) release(name, entry, nowUs);
     },
     flush(nowUs = Infinity) {
       for (const [name, entry] of held) {
-        if (entry.count > 0 && nowUs - entry.saidUs >= INTERVAL_US) release(name, entry, nowUs);
+        if (entry.counts.size > 0 && nowUs - entry.saidUs >= INTERVAL_US)
+          release(name, entry, nowUs);
       }
     },
   };

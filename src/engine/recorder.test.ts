@@ -1,7 +1,16 @@
 /** `--record` as an engine does it: a ring in a file that others read. */
 
 import { afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { closeSocket } from "../../ffi/socket.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
@@ -124,11 +133,43 @@ test("Recorder leaves a file alone that has taken the recording's name", async (
   recorder.add(rowsFrom(3, 2), 2);
   recorder.close();
   expect(readFileSync(path, "utf8")).toBe("mine");
-  expect(counted()).toEqual([0, 1]);
+  expect(counted()).toEqual([0, 4]);
   expect(said).toEqual([
     `recording to "${path}" ended after 0 rows: Cannot record to "${path}": it is no recording ` +
       "of 2 observations, need such a one or a new name; choose another --record",
   ]);
+});
+
+test("Recorder begins anew when its file was removed, replaced or emptied", async () => {
+  const path = newPath();
+  const { recorder, said, counted } = createRecorder(path, 9);
+  const record = (first: number): void => {
+    recorder.add(rowsFrom(first, 2), 2);
+    recorder.flush();
+  };
+  record(1);
+  rmSync(path);
+  record(3);
+  expect(await readRows(path)).toEqual([3, 4]);
+  truncateSync(path);
+  record(5);
+  expect(await readRows(path)).toEqual([5, 6]);
+  renameSync(path, `${path}.old`);
+  record(7);
+  expect([await readRows(path), await readRows(`${path}.old`)]).toEqual([
+    [7, 8],
+    [5, 6],
+  ]);
+  const words = `${JSON.stringify(path)} was removed or cut: recording begins anew`;
+  expect(said).toEqual([words, words, words]);
+  // What was cut elsewhere is nothing to go on with.
+  truncateSync(path, 130);
+  record(9);
+  record(11);
+  expect(said.length).toBe(5);
+  expect(said[4]).toStartWith(`recording to ${JSON.stringify(path)} ended after`);
+  expect(counted()).toEqual([8, 4]);
+  recorder.close();
 });
 
 test("the engine records what it answered, raw and framed, and the next one goes on", async () => {
@@ -178,7 +219,7 @@ test("a full disk ends the recording, not the service", async () => {
     client.send(bytesOf(exchange.observations[i]!));
     expect(await client.take(1)).toEqual([bytesOf(exchange.actions[i]!)]);
   }
-  await engine.until(({ counters }) => counters.recordErrors === 1);
+  await engine.until(({ counters }) => counters.recordErrors >= 1);
   client.send(bytesOf(exchange.observations[0]!));
   expect(await client.take(1)).toEqual([bytesOf(exchange.actions[0]!)]);
   expect((await engine.stop()).status).toBe(0);

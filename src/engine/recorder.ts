@@ -11,6 +11,7 @@ import {
   ftruncateSync,
   openSync,
   readSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { lockFile } from "../../ffi/lock.ts";
@@ -30,11 +31,14 @@ interface RecordOptions {
   readonly size: number;
 }
 
-/** Throws CONFIG where nothing can be recorded; makes the file if it is not there. */
-export function checkRecording(options: RecordOptions): void {
+/**
+ * Rows that the file has, which is made if it is not there. Throws CONFIG where nothing can be
+ * recorded.
+ */
+export function checkRecording(options: RecordOptions): number {
   const fd = openRecording(options);
   try {
-    countRows(fd, options);
+    return countRows(fd, options);
   } finally {
     closeSync(fd);
   }
@@ -98,7 +102,7 @@ export class Recorder {
     for (let row = 0; row < rows; row++) {
       if (this.#waitingRows === WAITING_ROWS) this.flush();
       // It could not be written, and nothing may wait for a file.
-      if (this.#waitingRows === WAITING_ROWS) return;
+      if (this.#hasFailed || this.#waitingRows === WAITING_ROWS) return this.#lose(rows - row);
       const from = row * size;
       const to = this.#waitingRows * size;
       for (let i = 0; i < size; i++) this.#waiting[to + i] = observations[from + i] as number;
@@ -109,15 +113,22 @@ export class Recorder {
   /** Writes what waits. */
   flush(): void {
     if (this.#waitingRows === 0 || this.#hasFailed) return;
+    const rows = this.#waitingRows;
+    let done = 0;
     try {
+      if (this.#fd !== undefined && !this.#isThere(this.#fd)) {
+        this.#say(`${quote(this.#options.path)} was removed or cut: recording begins anew`);
+        closeSync(this.#fd);
+        this.#fd = undefined;
+      }
       // While another engine records to the same file, rows wait.
       if (this.#fd === undefined && !this.#open()) return;
-      const rows = this.#waitingRows;
-      for (let done = 0; done < rows;) done += this.#write(done, rows - done);
-      this.#waitingRows = 0;
+      while (done < rows) done += this.#write(done, rows - done);
     } catch (error) {
       this.#fail(error as Error);
     }
+    this.#lose(rows - done);
+    this.#waitingRows = 0;
   }
 
   /** Writes what waits and lets go of the file; more to record opens it again. */
@@ -125,6 +136,27 @@ export class Recorder {
     this.flush();
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
+  }
+
+  /** Records nothing, and counts what it would have: the file is none to record to. */
+  giveUp(): void {
+    this.#hasFailed = true;
+  }
+
+  /** Does the file still have its name, and all that was written? */
+  #isThere(fd: number): boolean {
+    const { dev, ino, size } = fstatSync(fd);
+    const named = statSync(this.#options.path, { throwIfNoEntry: false });
+    return named?.dev === dev && named.ino === ino && size >= this.#bytes;
+  }
+
+  /** Of the file, with its header. */
+  get #bytes(): number {
+    return this.#count === 0 ? 0 : HEADER_BYTES + this.#count * this.#options.size * 4;
+  }
+
+  #lose(rows: number): void {
+    (this.#page.counters[COUNTER.recordErrors] as number) += rows;
   }
 
   #open(): boolean {
@@ -167,14 +199,11 @@ export class Recorder {
 
   /** Leaves nothing behind the rows that the header tells of. */
   #cutOff(): void {
-    const { size } = this.#options;
-    const bytes = this.#count === 0 ? 0 : HEADER_BYTES + this.#count * size * 4;
-    ftruncateSync(this.#fd as number, bytes);
+    ftruncateSync(this.#fd as number, this.#bytes);
   }
 
   #fail(error: Error): void {
     this.#hasFailed = true;
-    (this.#page.counters[COUNTER.recordErrors] as number)++;
     if (this.#fd !== undefined) {
       this.#cutOff();
       closeSync(this.#fd);

@@ -41,10 +41,10 @@ export const gaitLimitsSchema = v.strictObject(
   ),
 );
 
-/** The limits of a file over the defaults; a name that is none is refused. */
-export function readGaitLimits(path: string): GaitLimits {
+/** The limits of a file over the others; a name that is none is refused. */
+export function readGaitLimits<T extends Partial<GaitLimits>>(path: string, others: T): T {
   const given = checkYaml(path, gaitLimitsSchema, readYaml(path) ?? {}) as Partial<GaitLimits>;
-  return { ...GAIT_LIMITS, ...given };
+  return { ...others, ...given };
 }
 
 export interface VerdictRow {
@@ -57,11 +57,16 @@ export interface VerdictRow {
   readonly where?: string;
 }
 
-/** One row per limit, in their order. */
+/**
+ * One row per limit that is given, in their order.
+ *
+ * @param isTimed without a control period that is kept, no overrun can be measured
+ */
 export function judgeGait(
   figures: GaitFigures,
   falls: number,
-  limits: GaitLimits,
+  limits: Partial<GaitLimits>,
+  isTimed = true,
 ): readonly VerdictRow[] {
   const { heightM, latencyUs, steps, overruns } = figures;
   const joints = figures.torqueRmsNm === null ? [] : outputNames(figures.torqueRmsNm.length);
@@ -79,11 +84,12 @@ export function judgeGait(
     torque_rms_nm: worstOf(figures.torqueRmsNm, joints),
     torque_peak_nm: worstOf(figures.torquePeakNm, joints),
     cost_of_transport: figures.costOfTransport,
-    overrun_share: overruns / steps,
+    overrun_share: isTimed ? overruns / steps : null,
     latency_p99_ms: latencyUs.p99 / 1000,
   };
-  return LIMIT_NAMES.map((name) => {
+  return LIMIT_NAMES.flatMap((name) => {
     const [limit, value] = [limits[name], found[name]];
+    if (limit === undefined) return [];
     const worst = typeof value === "number" || value === null ? { value } : value;
     const isLow = name === "height_min_m";
     const ok = worst.value !== null && (isLow ? worst.value >= limit : worst.value <= limit);

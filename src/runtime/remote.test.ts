@@ -11,6 +11,7 @@ import { openRemote, rawRemote, type RemoteBackend } from "./remote.ts";
 import type { PolicyState } from "./backend.ts";
 import { type FramedScript, HELLO, startFramed } from "../wire/framed_service_fixture.ts";
 import { STATUS } from "../wire/protocol.ts";
+import { CLOSED_INSTEAD } from "../wire/client_socket.ts";
 
 /** Far beyond what a loaded machine needs: no test waits for it. */
 const TIMEOUT_MS = 30_000;
@@ -55,7 +56,7 @@ describe("rawRemote()", () => {
     expect([await refusalOf(() => infer(Number.NaN)), await refusalOf(() => infer(0))]).toEqual([
       {
         code: "WIRE",
-        message: `The service at ${at} closed the connection instead of answering`,
+        message: `The service at ${at} ${CLOSED_INSTEAD}`,
       },
       { code: "WIRE", message: `The service at ${at} is not connected any more` },
     ]);

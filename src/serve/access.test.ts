@@ -3,7 +3,7 @@
  */
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeWith, findTool } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
@@ -134,7 +134,7 @@ describe("serve --log json", () => {
           time,
           level: "info",
           event: "notice",
-          message: expect.stringMatching(/^stopped: 0 answers on 1 connections, 1 refused/),
+          message: expect.stringMatching(/^stopped: 0 answers on 1 connections, 1 request refused/),
         },
       ],
     });
@@ -158,7 +158,10 @@ describeWith("systemd")("serve with systemd's sockets", () => {
   test("answers on the socket that it was given, and leaves it where it is", async () => {
     const unix = socketPath();
     const activate = [findTool("systemd")!, `--listen=${unix}`];
-    const serve = ["serve", ...flags, "--no-config-file"];
+    // What a file says of sockets is for when systemd gives none.
+    const config = join(directory, "sockets.yaml");
+    writeFileSync(config, `serve:\n  socket: ${socketPath()}\n  tcp: 127.0.0.1:0\n`);
+    const serve = ["serve", ...flags, "--config-file", config];
     const names = ["PATH", "HOME", "LITE3RL_CACHE"].map((name) => `--setenv=${name}`);
     const program = Bun.spawn([...activate, ...names, ...programCommand(), ...serve], {
       stdio: ["ignore", "pipe", "pipe"],

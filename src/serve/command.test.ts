@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -68,6 +69,24 @@ async function expectCleanEnd(service: Service, signal: NodeJS.Signals, unix: st
 }
 
 describe("serve: being ready", () => {
+  test("prints one READY line also of files whose names are none", async () => {
+    const [policy, unix] = [join(directory, "new\nline\u001b[31m.onnx"), join(directory, "s\n")];
+    cpSync(model, policy);
+    const service = await startService([
+      "--model",
+      policy,
+      "--obs-stats",
+      OBS_STATS,
+      "--socket",
+      unix,
+    ]);
+    const shown = join(directory, String.raw`new\nline\u001b[31m.onnx`);
+    expect(service.ready).toStartWith(
+      `READY unix:${join(directory, String.raw`s\n`)} · ${shown} · 45 → 12 · normalizer obs-stats`,
+    );
+    expect((await service.stop()).status).toBe(0);
+  });
+
   test("prints one READY line, and its socket and lock have mode 0600", async () => {
     const unix = socketPath();
     const service = await startService([...serve, "--socket", unix]);
@@ -313,6 +332,12 @@ describe("serve: the model", () => {
       ),
       failed(3, `Cannot read "${missing}": there is no such file, need a file`),
     ]);
+  });
+
+  test("has a limit of its actions above 0, if any", async () => {
+    expect(await run(["serve", "--model", "p.onnx", "--action-limit", "0"])).toEqual(
+      failed(2, "--action-limit needs a number above 0, got 0"),
+    );
   });
 
   test("must be a policy in ONNX", async () => {

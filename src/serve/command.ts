@@ -5,6 +5,7 @@
 
 import { Lite3Error, quote } from "../base/errors.ts";
 import { notice, setJsonLog } from "../base/log.ts";
+import { plural } from "../base/text.ts";
 import { type Stop, stopOnSignals } from "../base/stop.ts";
 import { defineCommand } from "../cli/command.ts";
 import type { ReadyEvent } from "../service/control.ts";
@@ -15,9 +16,10 @@ import { SERVE_FLAGS } from "./flags.ts";
 import type { Listener } from "./listener.ts";
 import { type Notify, openNotify } from "./notify.ts";
 import { describeReady } from "./ready.ts";
+import { lockRecording } from "./record_lock.ts";
 import { createServiceView } from "./service_view.ts";
 import { Supervisor } from "./supervisor.ts";
-import { takeSystemdListeners } from "./systemd.ts";
+import { hasSystemdListeners, takeSystemdListeners } from "./systemd.ts";
 
 export default defineCommand({
   name: "serve",
@@ -27,6 +29,8 @@ export default defineCommand({
     "serve --model build/policy.onnx --obs-stats inputs/obs_stats.npz " +
     "--socket /tmp/lite3_policy.sock --warmup 16",
   flags: SERVE_FLAGS,
+  // A socket beside systemd's must be asked for in so many words.
+  unused: () => (hasSystemdListeners() ? ["socket", "tcp"] : []),
   async run(_positionals, flags, context) {
     setJsonLog(flags.log === "json");
     const given = takeSystemdListeners();
@@ -36,6 +40,7 @@ export default defineCommand({
     if (flags.stopWithStdin) stopAtEndOfStdin(stop);
     using notify = openNotify();
     stop.signal.addEventListener("abort", notify.stopping);
+    using _record = flags.record === undefined ? undefined : lockRecording(flags.record);
     using supervisor = await createSupervisor(flags);
     supervisor.history.onEvent = notify.heard;
     using _reload = reloadOnSignal(supervisor, notify);
@@ -118,9 +123,11 @@ function checkCalibration(
 
 function lastWords(totals: EngineSnapshot["counters"]): string {
   const { answered, connections, badInput, failed, protocolErrors, partialFrames } = totals;
+  const turnedAway = totals.connectionsRefused + totals.credentialsRefused;
   return (
     `stopped: ${answered} answers on ${connections} connections, ` +
-    `${badInput + failed + protocolErrors} refused, ` +
-    `${partialFrames} left in the middle of a request`
+    `${plural(badInput + failed + protocolErrors, "request")} refused, ` +
+    `${partialFrames} left in the middle of a request` +
+    (turnedAway === 0 ? "" : `, ${plural(turnedAway, "client")} turned away`)
   );
 }

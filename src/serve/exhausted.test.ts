@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
-import { exportDemoPolicy, OBS_STATS, type StartOptions } from "../cli/program_fixture.ts";
+import { exportDemoPolicy, OBS_STATS, run, type StartOptions } from "../cli/program_fixture.ts";
 import {
   Client,
   computeExchange,
@@ -49,6 +49,19 @@ function limit(pid: number, most = readdirSync(`/proc/${pid}/fd`).length): void 
   expect(exitCode).toBe(0);
 }
 
+test("serve that may write no files says so", async () => {
+  const unix = join(directory, "none");
+  const ran = await run(["serve", "--model", model, "--obs-stats", OBS_STATS, "--socket", unix], {
+    through: ["prlimit", "--fsize=0"],
+  });
+  expect(ran).toMatchObject({
+    status: 6,
+    stderr: expect.stringMatching(
+      /^error: Cannot share \d+ bytes of memory: EFBIG, need ulimit -f unlimited\n$/,
+    ),
+  });
+});
+
 describe("serve without descriptors", () => {
   test("takes fewer clients, says so, and moves all of them at a reload", async () => {
     const through = ["prlimit", "--nofile=64:64"];
@@ -68,7 +81,9 @@ describe("serve without descriptors", () => {
     for (const client of clients) await ask(client);
     await ask();
     for (const client of turnedAway) expect(await client.takeRest()).toEqual([]);
-    expect((await service.stop()).status).toBe(0);
+    const { status, stderr } = await service.stop();
+    expect(status).toBe(0);
+    expect(stderr).toEndWith(" left in the middle of a request, 15 clients turned away\n");
   });
 
   test("refuses a reload, and goes on", async () => {

@@ -20,6 +20,7 @@ import { readObservations } from "../dataset/observations.ts";
 import { frame, FramedPeer } from "../engine/peer_fixture.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { STATUS } from "../wire/protocol.ts";
+import { KEEP_MS } from "./http/server.ts";
 import {
   Client,
   computeExchange,
@@ -58,6 +59,7 @@ async function serveMeasured(more: readonly string[], options?: StartOptions) {
   const service = await startService([...flags, ...at, ...more], options);
   await service.stderr.until(/live page are at/);
   const metrics = async (...names: string[]): Promise<Record<string, number>> => {
+    await Bun.sleep(KEEP_MS);
     const text = await (await fetch("http://localhost/metrics", { unix: http })).text();
     return Object.fromEntries(
       names.map((name) => [name, Number(RegExp(`^lite3rl_${name} (.*)$`, "m").exec(text)?.[1])]),
@@ -203,12 +205,15 @@ describe("serve --record", () => {
     expect((await readObservations(path, 45)).data).toEqual(
       floats(Buffer.concat(exchange.requests.slice(0, 80))),
     );
-    // The next service goes on as well.
-    const next = await serveMeasured(["--record", path]);
+    // The next service goes on as well, also with a smaller ring.
+    const next = await serveMeasured(["--record", path, "--record-rows", "60"]);
+    await next.service.stderr.until(/has 80 observations, more than --record-rows 60: so many are/);
     await ask(next.unix, 80, 20);
     expect((await next.service.stop()).status).toBe(0);
     expect((await readObservations(path, 45)).data).toEqual(
-      floats(Buffer.concat(exchange.requests.slice(0, 100))),
+      floats(
+        Buffer.concat([...exchange.requests.slice(80, 100), ...exchange.requests.slice(20, 80)]),
+      ),
     );
   });
 
@@ -224,6 +229,22 @@ describe("serve --record", () => {
     await ask(unix, 0, 20);
     expect((await service.stop()).status).toBe(0);
     expect(readFileSync(path, "utf8")).toBe("mine");
+  });
+
+  test("is of one service at a time, and free again after its end", async () => {
+    const path = newPath();
+    const { service } = await serveMeasured(["--record", path]);
+    expect(await run(["serve", ...flags, "--socket", newPath(), "--record", path])).toEqual(
+      failed(
+        2,
+        `Cannot record to "${path}": another service records to it, need a file for each; ` +
+          "choose another --record",
+      ),
+    );
+    await service.stop("SIGKILL");
+    const next = await serveMeasured(["--record", path]);
+    expect((await next.service.stop()).status).toBe(0);
+    expect(existsSync(`${path}.lock`)).toBe(false);
   });
 
   test("refuses at the start what is no recording, and leaves it", async () => {
@@ -253,13 +274,8 @@ describeInNamespace("serve --record on a disk that is full", () => {
   test("ends the recording with what there was, says so, and answers on", async () => {
     const disk = "/mnt";
     // 12 KiB: room for some 67 rows.
-    const through = [
-      ...NAMESPACE,
-      "sh",
-      "-c",
-      'mount -t tmpfs -o size=12k t "$0" && exec "$@"',
-      disk,
-    ];
+    const mount = 'mount -t tmpfs -o size=12k t "$0" && exec "$@"';
+    const through = [...NAMESPACE, "sh", "-c", mount, disk];
     const more = ["--record", `${disk}/recorded.npy`];
     const { service, unix, metrics, enginePid, until } = await serveMeasured(more, { through });
     await ask(unix, 0, 20);
@@ -267,7 +283,8 @@ describeInNamespace("serve --record on a disk that is full", () => {
     for (let i = 20; i < 200; i += 20) await ask(unix, i, 20);
     await service.stderr.until(/warning: recording to ".*" ended after \d+ rows: ENOSPC/);
     await ask(unix, 0, 20);
-    expect(Object.values(await metrics("record_errors_total", "answers_total"))).toEqual([1, 220]);
+    const counts = await metrics("recorded_observations_total", "record_errors_total");
+    expect(Object.values(counts).reduce((a, b) => a + b)).toBe(220);
     const { data } = await readObservations(`/proc/${enginePid()}/root${disk}/recorded.npy`, 45);
     expect(data).toEqual(floats(Buffer.concat(exchange.requests)).slice(0, data.length));
     expect(data.byteLength).toBeLessThanOrEqual((12 << 10) - 128);

@@ -8,7 +8,6 @@ import {
   durationValue,
   type Flags,
   integerValue,
-  numberValue,
   pathValue,
   switchValue,
   textValue,
@@ -22,6 +21,15 @@ const modeValue = (): v.GenericSchema<unknown, number> =>
     textValue("a mode such as 0660"),
     v.regex(/^0?[0-7]{3}$/, (issue) => `needs a mode such as 0660, got ${issue.input}`),
     v.transform((text) => Number.parseInt(text, 8)),
+  );
+
+const limitValue = (): v.GenericSchema<unknown, number> =>
+  v.pipe(
+    v.number((issue) => `needs a number above 0, got ${issue.received}`),
+    v.check(
+      (value) => Number.isFinite(value) && value > 0,
+      (issue) => `needs a number above 0, got ${issue.input}`,
+    ),
   );
 
 const LISTEN_FLAGS = {
@@ -42,7 +50,7 @@ const LISTEN_FLAGS = {
   },
   tcp: {
     value: "[host:port]",
-    help: "Listen on TCP instead, or as well if --socket is given (default: 127.0.0.1:3588)",
+    help: "Listen on TCP instead, or as well if a --socket is said (default: 127.0.0.1:3588)",
     schema: v.optional(v.union([v.literal(true), textValue("host:port")])),
   },
   insecureNetwork: {
@@ -117,12 +125,12 @@ const GUARD_FLAGS = {
   },
   actionLimit: {
     value: "<x>",
-    help: "Cut actions to -x..x, and mark the answers",
-    schema: v.optional(numberValue(Number.MIN_VALUE, Number.MAX_VALUE, "a number")),
+    help: "Cut actions to -x..x and mark the answers; count changes by more than x",
+    schema: v.optional(limitValue()),
   },
   calibration: {
     value: "<npy>",
-    help: "Count observations outside of what this set covers",
+    help: "Count values outside of what this set covers, and mark answers to what is far outside",
     schema: v.optional(pathValue()),
   },
   record: {

@@ -163,7 +163,7 @@ test("the service stops with clients connected, and says how much it did", async
     expect({ status, last: stderr.trimEnd().split("\n").at(-1) }).toEqual({
       status: 0,
       last: expect.stringMatching(
-        /^stopped: 60 answers on 3 connections, 0 refused, [01] left in the middle of a req/,
+        /^stopped: 60 answers on 3 connections, 0 requests refused, [01] left in the middle of a req/,
       ),
     });
   });

@@ -36,9 +36,12 @@ export function openNotify(environment: NodeJS.ProcessEnv = process.env): Notify
   const statusOf = (text: string): string => `STATUS=${plain(text, STATUS_CHARACTERS_MAX)}`;
   const isOurs = pid === undefined || Number(pid) === process.pid;
   const watchdogMs = isOurs && fd !== undefined ? Number(period) / 1000 : NaN;
-  // Twice as often as it must be.
-  const alive = watchdogMs > 0 && setInterval(() => say("WATCHDOG=1"), watchdogMs / 2);
-  const ready = (status: string): void => say("READY=1", statusOf(status));
+  let alive: Timer | undefined;
+  const ready = (status: string): void => {
+    say("READY=1", statusOf(status));
+    // Twice as often as it must be; not before, since the socket takes ten messages unread.
+    if (watchdogMs > 0) alive ??= setInterval(() => say("WATCHDOG=1"), watchdogMs / 2);
+  };
   return {
     ready,
     reloading: () => say("RELOADING=1", `MONOTONIC_USEC=${Math.floor(monotonicUs())}`),
@@ -48,7 +51,7 @@ export function openNotify(environment: NodeJS.ProcessEnv = process.env): Notify
       else say(statusOf(message));
     },
     [Symbol.dispose]() {
-      if (alive) clearInterval(alive);
+      clearInterval(alive);
       if (fd !== undefined) closeSocket(fd);
     },
   };

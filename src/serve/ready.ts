@@ -5,6 +5,7 @@
 import type { CommandResult } from "../cli/command.ts";
 import { microseconds } from "../cli/output.ts";
 import type { ReadyEvent } from "../service/control.ts";
+import { plain } from "../base/text.ts";
 import { describeAddress } from "../wire/endpoint.ts";
 import type { Listener } from "./listener.ts";
 
@@ -22,7 +23,7 @@ export function describeReady(
         `max ${microseconds(warmup.maxUs)}`;
   return {
     text:
-      `READY ${endpoints.join(" ")} · ${model} · ${observationSize} → ${actionSize} · ` +
+      `READY ${plain(endpoints.join(" "), Infinity)} · ${plain(model, Infinity)} · ${observationSize} → ${actionSize} · ` +
       `normalizer ${normalizer} · ${backend} (${evidence}) · ${latency}`,
     json: {
       ready: true,

@@ -12,7 +12,7 @@ import type { PolicyState } from "../runtime/backend.ts";
 import { openPolicy } from "../runtime/open.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { FramedClient, type InferOptions } from "../wire/framed_client.ts";
-import { Client, killServices, startService } from "./service_fixture.ts";
+import { Client, killServices, type Service, startService } from "./service_fixture.ts";
 
 setDefaultTimeout(60_000);
 
@@ -20,12 +20,13 @@ const directory = temporaryDirectory();
 const model = join(directory, "gru.onnx");
 const unix = join(directory, "s");
 let golden: Sequence;
+let service: Service;
 
 beforeAll(async () => {
   const { path, activation } = GRU_CHECKPOINT;
   const ran = await run(["export", path, "--activation", activation, "--output", model]);
   expect(ran.status).toBe(0);
-  await startService(["--model", model, "--socket", unix]);
+  service = await startService(["--model", model, "--socket", unix]);
   golden = await readSequence("rsl_rl_4_0_gru");
 });
 
@@ -84,6 +85,24 @@ describe("the service of a recurrent policy", () => {
     }
     const alone = await answersAlone(sequence);
     expect(given).toEqual([alone, alone]);
+  });
+});
+
+describe("a reload of a recurrent policy", () => {
+  test("closes raw connections, whose episode is over, and moves those that did not begin", async () => {
+    const [first, second] = requests(false) as [Uint8Array, Uint8Array];
+    const [alone] = (await answersAlone([first])) as [Uint8Array];
+    const [begun, fresh] = [await connect(), await connect()];
+    begun.send(first);
+    expect(await begun.take(1)).toEqual([alone]);
+    begun.send(second.subarray(0, 7));
+    service.program.kill("SIGUSR1");
+    await service.stderr.until(/generation 2 of .* serves, 2 connections moved/);
+    expect(await begun.takeRest()).toEqual([]);
+    await service.stderr.until(/closed a connection: another engine took over, and the policy's/);
+    fresh.send(first);
+    expect(await fresh.take(1)).toEqual([alone]);
+    fresh.close();
   });
 });
 

@@ -10,6 +10,10 @@ import type { Listener } from "./listener.ts";
 /** SD_LISTEN_FDS_START */
 const FIRST_FD = 3;
 
+/** Are there sockets for this process? */
+export const hasSystemdListeners = ({ LISTEN_PID, LISTEN_FDS } = process.env): boolean =>
+  LISTEN_FDS !== undefined && Number(LISTEN_PID) === process.pid;
+
 /**
  * The listeners of `LISTEN_FDS`, none where it is not said or meant for another process. The
  * variables are removed, so that no child takes them for its own.

@@ -17,6 +17,11 @@ import {
 import { type ErrorCode, Lite3Error } from "../base/errors.ts";
 import { describeAddress } from "./endpoint.ts";
 
+/** Raw bytes have no way to say why, and who is turned away at once hears nothing. */
+export const CLOSED_INSTEAD =
+  "closed the connection instead of answering; its log says why: it may be full (--max-clients), " +
+  "not let this user in (--allow-uid), or have no finite action";
+
 export class ClientSocket implements Disposable {
   readonly address: SocketAddress;
   readonly #timeoutMs: number;
@@ -36,7 +41,7 @@ export class ClientSocket implements Disposable {
       const fd = this.#open();
       const result = send(fd, sent === 0 ? bytes : bytes.subarray(sent), count - sent);
       if (result >= 0) sent += result;
-      else if (result !== WOULD_BLOCK) throw this.fail("WIRE", "closed the connection");
+      else if (result !== WOULD_BLOCK) throw this.fail("WIRE", CLOSED_INSTEAD);
       else if (!waitWritable(fd, deadline - performance.now())) {
         throw this.fail("DEADLINE", `took no request within ${this.#timeoutMs} ms`);
       }
@@ -50,7 +55,7 @@ export class ClientSocket implements Disposable {
       if (!waitReadable(fd, deadline - performance.now())) return 0;
       const count = receive(fd, at === 0 ? bytes : bytes.subarray(at));
       if (count > 0) return count;
-      if (count === CLOSED) throw this.fail("WIRE", "closed the connection instead of answering");
+      if (count === CLOSED) throw this.fail("WIRE", CLOSED_INSTEAD);
     }
   }
 

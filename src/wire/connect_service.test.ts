@@ -111,7 +111,8 @@ describe("connectService()", () => {
       code: "WIRE",
       message:
         `Cannot use ${at}: it does not speak the framed protocol, and raw bytes do not say ` +
-        "its sizes; name a model file for them",
+        "its sizes: name a model file for them; or it turned this client away (--max-clients, " +
+        "--allow-uid), which its log says",
     });
   });
 

@@ -46,8 +46,9 @@ export function connectService(
   if (observationSize === undefined || actionSize === undefined) {
     throw cannotUse(
       address,
-      "it does not speak the framed protocol, and raw bytes do not say its sizes; " +
-        "name a model file for them",
+      "it does not speak the framed protocol, and raw bytes do not say its sizes: name a model " +
+        "file for them; or it turned this client away (--max-clients, --allow-uid), which its " +
+        "log says",
     );
   }
   probeService(address, { observationSize, actionSize, timeoutMs });

@@ -6,6 +6,7 @@ import { refusalOf } from "../base/refusal_fixture.ts";
 import { FramedClient, type InferOptions } from "./framed_client.ts";
 import { type FramedScript, HELLO, startFramed } from "./framed_service_fixture.ts";
 import { KIND, ROWS_MAX, STATUS } from "./protocol.ts";
+import { CLOSED_INSTEAD } from "./client_socket.ts";
 
 setDefaultTimeout(60_000);
 
@@ -175,7 +176,7 @@ describe("FramedClient", () => {
     const { client, at } = await connect({ answers: { 1: { close: true } } });
     expect(await refusalOf(() => ask(client, 1))).toEqual({
       code: "WIRE",
-      message: `${at} closed the connection instead of answering`,
+      message: `${at} ${CLOSED_INSTEAD}`,
     });
   });
 

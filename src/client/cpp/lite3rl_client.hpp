@@ -143,7 +143,9 @@ class Client {
       const Status status = read_frame(kHello, hello_id_, end);
       if (status == Status::deadline_missed) return not_yet("the service says no hello");
       if (status == Status::disconnected) {
-        return give_up("the service closed instead of saying hello; does it speak raw bytes only?");
+        return give_up(
+            "the service closed instead of saying hello; its log says why: it may be full "
+            "(--max-clients), not let this user in (--allow-uid), or speak raw bytes only");
       }
       return status == Status::ok ? meet() : status;
     }

@@ -185,7 +185,9 @@ class Client:
         try:
             sizes = struct.unpack_from("<IIII", payload)
             about = json.loads(payload[HELLO_FIXED:].decode())
-        except (struct.error, ValueError):
+        except (struct.error, ValueError, RecursionError):
+            about = None
+        if not isinstance(about, dict) or not all(0 < size <= SIZE_MAX for size in sizes[:3]):
             return self._refuse(Status.INCOMPATIBLE, "the service's hello is not one")
         wanted = (self.observation_size or sizes[0], self.action_size or sizes[1])
         if sizes[:2] != wanted:

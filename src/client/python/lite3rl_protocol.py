@@ -40,9 +40,13 @@ ROWS_MAX = 64
 HEADER = 32  # bytes, of requests and answers
 HELLO_FIXED = 48  # bytes of a hello before its JSON
 HELLO_MAX = 64 << 10  # bytes of a hello
+SIZE_MAX = 1 << 20  # numbers of an observation or action that a hello can mean
 
 NOT_OURS = "the service does not speak this protocol"
-NO_HELLO = "the service closed instead of saying hello; does it speak raw bytes only?"
+NO_HELLO = (
+    "the service closed instead of saying hello; its log says why: it may be full "
+    "(--max-clients), not let this user in (--allow-uid), or speak raw bytes only"
+)
 
 REQUEST = struct.Struct("<IHHIIIHHQ")
 ANSWER_FORMAT = struct.Struct("<IHHIIIHHII")

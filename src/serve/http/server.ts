@@ -14,12 +14,19 @@ import { claimSocketPath } from "../listener.ts";
 import type { ServiceView } from "../view.ts";
 import { renderLivePage } from "./live_page.ts";
 import { METRICS_TYPE, renderMetrics } from "./metrics.ts";
+import {
+  type HttpAnswer,
+  type HttpListener,
+  type HttpRequest,
+  listenForRequests,
+  REASONS,
+} from "./one_request.ts";
 import { statusOf } from "./status.ts";
 
-/** A request has no body; the least that lets a small one be refused in words. */
+/** A request has no body; a small one is refused for its method. */
 const BODY_BYTES_MAX = 4096;
-/** Seconds that a connection may do nothing: more than Prometheus waits between two scrapes. */
-const IDLE_S = 75;
+/** What a page said stays true for so long: a person sees no less, and a flood costs no more. */
+export const KEEP_MS = 250;
 
 const HEADERS = {
   "Cache-Control": "no-store",
@@ -32,7 +39,7 @@ const HEADERS = {
 } as const;
 
 /** What is answered at each path; paths that are not here do not exist. */
-const PAGES: Readonly<Record<string, (view: ServiceView) => Response | Promise<Response>>> = {
+const PAGES: Readonly<Record<string, (view: ServiceView) => HttpAnswer | Promise<HttpAnswer>>> = {
   /** Says in itself what it may run and ask; a policy in the header could only take from that. */
   "/": (view) =>
     respond(200, renderLivePage(view), "text/html; charset=utf-8", {
@@ -60,11 +67,14 @@ export interface HttpServer extends Disposable {
 export async function startHttp(address: SocketAddress, view: ServiceView): Promise<HttpServer> {
   const claim = address.kind === "unix" ? claimSocketPath(address) : undefined;
   try {
-    const server = listen(address, view);
+    const listener = listen(address, view);
     return {
-      address: address.kind === "unix" ? describeAddress(address) : server.url.href,
+      address:
+        address.kind === "unix"
+          ? describeAddress(address)
+          : `http://${address.host}:${listener.port}/`,
       [Symbol.dispose]() {
-        void server.stop(true);
+        listener[Symbol.dispose]();
         claim?.[Symbol.dispose]();
       },
     };
@@ -74,40 +84,49 @@ export async function startHttp(address: SocketAddress, view: ServiceView): Prom
   }
 }
 
-function listen(address: SocketAddress, view: ServiceView): Bun.Server<undefined> {
+function listen(address: SocketAddress, view: ServiceView): HttpListener {
   const hasHost = address.kind === "tcp";
-  const options = {
-    development: false,
-    maxRequestBodySize: BODY_BYTES_MAX,
-    fetch: (request: Request) => answer(request, view, hasHost),
-    error: failed,
-  };
-  if (address.kind === "tcp") {
-    const { host, port } = address;
-    // Said, because without `development` Bun lets several programs share a port.
-    const alone = { reusePort: false };
-    return Bun.serve({ ...options, ...alone, hostname: host, port, idleTimeout: IDLE_S });
-  }
+  const pages = keepPages(view);
+  const refuse = (status: 400 | 431): HttpAnswer => respond(status, `${REASONS[status]}\n`);
   const umask = process.umask(0o177);
   try {
-    return Bun.serve({ ...options, unix: address.path });
+    return listenForRequests(address, (request) => answer(request, pages, hasHost), refuse);
   } finally {
     process.umask(umask);
   }
 }
 
-async function answer(request: Request, view: ServiceView, hasHost: boolean): Promise<Response> {
-  if (hasHost && !isOurHost(request.headers.get("host"))) {
+/** What a path answers, kept for a moment; undefined where there is nothing. */
+function keepPages(view: ServiceView): (path: string) => Promise<HttpAnswer> | undefined {
+  const kept = new Map<string, { readonly atMs: number; readonly answer: Promise<HttpAnswer> }>();
+  return (path) => {
+    const page = Object.hasOwn(PAGES, path) ? PAGES[path] : undefined;
+    if (page === undefined) return undefined;
+    const atMs = performance.now();
+    const last = kept.get(path);
+    if (last !== undefined && atMs - last.atMs < KEEP_MS) return last.answer;
+    const answer = (async () => page(view))().catch(failed);
+    kept.set(path, { atMs, answer });
+    return answer;
+  };
+}
+
+async function answer(
+  { method, target, hosts, bodyBytes }: HttpRequest,
+  pages: ReturnType<typeof keepPages>,
+  hasHost: boolean,
+): Promise<HttpAnswer> {
+  if (hasHost && (hosts.length === 0 || !hosts.every(isOurHost))) {
     return respond(421, "this host name is not ours: use an address, or localhost\n");
   }
-  if (request.method !== "GET" && request.method !== "HEAD") {
+  if (bodyBytes > BODY_BYTES_MAX) return respond(413, "no body is taken\n");
+  if (method !== "GET" && method !== "HEAD") {
     return respond(405, "only GET and HEAD\n", undefined, { Allow: "GET, HEAD" });
   }
-  const { pathname = "" } = URL.parse(request.url) ?? {};
-  const page = Object.hasOwn(PAGES, pathname) ? PAGES[pathname] : undefined;
-  return page === undefined
-    ? respond(404, `not found: need one of ${Object.keys(PAGES).join(" ")}\n`)
-    : page(view);
+  const [path = ""] = target.split("?");
+  return (
+    (await pages(path)) ?? respond(404, `not found: need one of ${Object.keys(PAGES).join(" ")}\n`)
+  );
 }
 
 /**
@@ -124,16 +143,16 @@ export function isOurHost(header: string | null): boolean {
 }
 
 function respond(
-  status: number,
+  status: HttpAnswer["status"],
   body: string,
   type = "text/plain; charset=utf-8",
   headers: Readonly<Record<string, string>> = {},
-): Response {
-  return new Response(body, { status, headers: { ...HEADERS, "Content-Type": type, ...headers } });
+): HttpAnswer {
+  return { status, body, headers: { ...HEADERS, "Content-Type": type, ...headers } };
 }
 
 /** An error ends its request and never the service. */
-function failed(error: Error): Response {
+function failed(error: Error): HttpAnswer {
   warn(`HTTP: ${error.message}`);
   return respond(500, "failed: the log of the service says why\n");
 }
