@@ -46,6 +46,8 @@ export async function runIsolatedChild(): Promise<void> {
       try {
         if (kind === MESSAGE.OPEN) {
           child = openChild(body);
+          // What opening it left behind goes now: between answers nobody looks for it.
+          Bun.gc(true);
           channel.send(MESSAGE.DONE, [encodeJson(child.answer)]);
         } else {
           channel.send(MESSAGE.DONE, await present(child, "a model").act(body));

@@ -134,7 +134,7 @@ describe("serve --log json", () => {
           time,
           level: "info",
           event: "notice",
-          message: expect.stringMatching(/^stopped: 0 answers on 1 connections, 1 refused/),
+          message: expect.stringMatching(/^stopped: 0 answers on 1 connections, 1 request refused/),
         },
       ],
     });

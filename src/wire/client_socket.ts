@@ -41,7 +41,7 @@ export class ClientSocket implements Disposable {
       const fd = this.#open();
       const result = send(fd, sent === 0 ? bytes : bytes.subarray(sent), count - sent);
       if (result >= 0) sent += result;
-      else if (result !== WOULD_BLOCK) throw this.fail("WIRE", "closed the connection");
+      else if (result !== WOULD_BLOCK) throw this.fail("WIRE", CLOSED_INSTEAD);
       else if (!waitWritable(fd, deadline - performance.now())) {
         throw this.fail("DEADLINE", `took no request within ${this.#timeoutMs} ms`);
       }
