@@ -20,8 +20,8 @@ export interface SharedMemory extends Disposable {
 }
 
 /**
- * A file descriptor of `bytes` zeroes; memory lives as long as a descriptor or mapping of it. Throws
- * NATIVE where the system has none, or a limit on files' sizes forbids it.
+ * A file descriptor of `bytes` zeroes; memory lives as long as a descriptor or mapping of it.
+ * Throws NATIVE where the system has none, or a limit on files' sizes forbids it.
  */
 export function createSharedMemory(name: string, bytes: number): number {
   const fd = checkCall("memfd_create", libc.memfd_create(Buffer.from(`${name}\0`), MFD_CLOEXEC));

@@ -20,6 +20,7 @@ import { lockRecording } from "./record_lock.ts";
 import { createServiceView } from "./service_view.ts";
 import { Supervisor } from "./supervisor.ts";
 import { hasSystemdListeners, takeSystemdListeners } from "./systemd.ts";
+import { type SocketWatch, watchSockets } from "./watch_sockets.ts";
 
 export default defineCommand({
   name: "serve",
@@ -50,7 +51,8 @@ export default defineCommand({
       checkCalibration(flags.calibration, supervisor, ready);
       listeners.push(...openEndpoints(endpoints));
       await supervisor.listen(listeners);
-      using _http = await openHttp(flags, supervisor);
+      using sockets = watchSockets(listeners, supervisor);
+      using _http = await openHttp(flags, supervisor, sockets);
       if (!stop.requested) {
         const announced = describeReady(flags.model, listeners, ready);
         context.announce(announced);
@@ -78,12 +80,16 @@ async function createSupervisor(flags: ServeFlags): Promise<Supervisor> {
 }
 
 /** What `--http` asks for, if it does. */
-async function openHttp(flags: ServeFlags, supervisor: Supervisor): Promise<Disposable> {
+async function openHttp(
+  flags: ServeFlags,
+  supervisor: Supervisor,
+  sockets: SocketWatch,
+): Promise<Disposable> {
   if (flags.http === undefined) return { [Symbol.dispose]() {} };
   const address = httpAddress(flags.http);
   checkReach(address, flags.insecureNetwork, "metrics");
   const { startHttp } = await import("./http/server.ts");
-  const server = await startHttp(address, createServiceView(supervisor));
+  const server = await startHttp(address, createServiceView(supervisor, sockets));
   supervisor.history.tell("info", "http", `metrics and a live page are at ${server.address}`);
   return server;
 }

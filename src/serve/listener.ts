@@ -14,13 +14,15 @@ import {
   type SocketAccess,
   type SocketAddress,
 } from "../../ffi/socket.ts";
-import { Lite3Error, quote } from "../base/errors.ts";
+import { Lite3Error, operatingError, quote } from "../base/errors.ts";
 import { warn } from "../base/log.ts";
 
 export interface Listener extends Disposable {
   readonly fd: number;
   /** With the port that the system chose, where port 0 was asked for. */
   readonly address: SocketAddress;
+  /** Is it found at its address? A Unix socket whose name was removed is made again, as `fd`. */
+  look(): "there" | "renewed" | { readonly problem: string };
 }
 
 /** @param access of a Unix socket; 0600 where none is given */
@@ -30,6 +32,7 @@ export function openListener(address: SocketAddress, access?: SocketAccess): Lis
   return {
     fd,
     address: { ...address, port: boundPort(fd) },
+    look: () => "there",
     [Symbol.dispose]: () => closeSocket(fd),
   };
 }
@@ -41,12 +44,31 @@ function openUnixListener(
   const { path } = address;
   const claim = claimSocketPath(address);
   try {
-    const fd = listenOn(address, access);
+    let fd = listenOn(address, access);
     warnOfOpenDirectory(path);
-    const ours = lstatSync(path).ino;
+    let ours = lstatSync(path).ino;
+    const renew = (): ReturnType<Listener["look"]> => {
+      try {
+        const next = listenOn(address, access);
+        // Clients that wait in the old one are served: the engine has it.
+        closeSocket(fd);
+        fd = next;
+        ours = lstatSync(path).ino;
+        return "renewed";
+      } catch (error) {
+        return { problem: operatingError(error).message };
+      }
+    };
     return {
-      fd,
+      get fd() {
+        return fd;
+      },
       address,
+      look() {
+        const found = statOf(path)?.ino;
+        if (found === undefined) return renew();
+        return found === ours ? "there" : { problem: "something else has its name" };
+      },
       [Symbol.dispose]() {
         closeSocket(fd);
         if (statOf(path)?.ino === ours) rmSync(path, { force: true });

@@ -23,7 +23,8 @@ export function describeReady(
         `max ${microseconds(warmup.maxUs)}`;
   return {
     text:
-      `READY ${plain(endpoints.join(" "), Infinity)} · ${plain(model, Infinity)} · ${observationSize} → ${actionSize} · ` +
+      `READY ${plain(`${endpoints.join(" ")} · ${model}`, Infinity)} · ` +
+      `${observationSize} → ${actionSize} · ` +
       `normalizer ${normalizer} · ${backend} (${evidence}) · ${latency}`,
     json: {
       ready: true,

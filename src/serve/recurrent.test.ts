@@ -89,7 +89,7 @@ describe("the service of a recurrent policy", () => {
 });
 
 describe("a reload of a recurrent policy", () => {
-  test("closes raw connections, whose episode is over, and moves those that did not begin", async () => {
+  test("closes raw connections in their episode, and moves those before it", async () => {
     const [first, second] = requests(false) as [Uint8Array, Uint8Array];
     const [alone] = (await answersAlone([first])) as [Uint8Array];
     const [begun, fresh] = [await connect(), await connect()];

@@ -8,20 +8,26 @@ import type { ReadyEvent } from "../service/control.ts";
 import type { EngineProcess } from "./engine_process.ts";
 import type { Supervisor } from "./supervisor.ts";
 import type { ServedModel, ServiceView } from "./view.ts";
+import type { SocketWatch } from "./watch_sockets.ts";
 
 const PAGE_BYTES = 4096;
 
-export function createServiceView(supervisor: Supervisor): ServiceView {
+/** @param sockets where clients come to the service */
+export function createServiceView(
+  supervisor: Supervisor,
+  sockets: Pick<SocketWatch, "problem">,
+): ServiceView {
   return {
     version,
     startedMs: performance.timeOrigin,
     snapshot() {
       const { current, history } = supervisor;
-      const ready = current?.isListening === true;
+      const why =
+        current?.isListening === true ? sockets.problem : "no engine is ready, another one starts";
       const hello = current?.ready?.hello ?? {};
       return {
-        ready,
-        ...(ready ? {} : { why: "no engine is ready, another one starts" }),
+        ready: why === undefined,
+        ...(why === undefined ? {} : { why }),
         model: current?.ready === undefined ? undefined : describeModel(current, current.ready),
         engine: current?.snapshot(),
         totals: supervisor.totals(),

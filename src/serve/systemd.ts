@@ -31,6 +31,6 @@ export function takeSystemdListeners(environment: NodeJS.ProcessEnv = process.en
   return Array.from({ length: Number(count) }, (_, i) => {
     const fd = FIRST_FD + i;
     const address = adoptListener(fd);
-    return { fd, address, [Symbol.dispose]: () => closeSocket(fd) };
+    return { fd, address, look: () => "there" as const, [Symbol.dispose]: () => closeSocket(fd) };
   });
 }

@@ -11,7 +11,7 @@ const directory = temporaryDirectory();
 const copyOf = (fd: number): number => openSync(`/proc/self/fd/${fd}`, "r");
 const path = (name: string): string => join(directory, name);
 
-test("keepFiles() has each file as it was, under its name, for whoever gets the descriptors", () => {
+test("keepFiles() has each file as it was, under its name, for who gets the descriptors", () => {
   const large = crypto.getRandomValues(new Uint8Array(65_536));
   const bytes = Buffer.concat(Array.from({ length: 40 }, () => large));
   writeFileSync(path("large"), bytes);

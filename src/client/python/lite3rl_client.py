@@ -194,13 +194,8 @@ class Client:
             found = "it takes %d and gives %d numbers, need %d and %d" % (sizes[:2] + wanted)
             return self._refuse(Status.INCOMPATIBLE, found)
         self.observation_size, self.action_size, self._rows_max, flags = sizes
-        self.hello = {
-            "observation_size": sizes[0],
-            "action_size": sizes[1],
-            "rows_max": sizes[2],
-            "recurrent": bool(flags & 1),
-            "about": about,
-        }
+        self.hello = dict(zip(("observation_size", "action_size", "rows_max"), sizes))
+        self.hello.update(recurrent=bool(flags & 1), about=about)
         self._state = "open"
         return Status.OK
 
