@@ -23,13 +23,8 @@ import { sayOnce } from "../base/log.ts";
 import { checkOutput, writeFileAtomic } from "../base/files.ts";
 import type { ParityComparison } from "../report/parity_document.ts";
 import { RK3588, TARGETS } from "../rknn_toolkit/target.ts";
-import {
-  compareSides,
-  type ParityResult,
-  runSide,
-  type SampleOptions,
-  SAMPLES,
-} from "./compare_sides.ts";
+import { type ComparedSides, compareAll } from "./compare_all.ts";
+import { runSide, type SampleOptions, SAMPLES } from "./compare_sides.ts";
 import { CLOSED_LOOP_FLAGS, planClosedLoop, unusedOfClosedLoop } from "../closed_loop/plan.ts";
 import { warnOfNpuFlags } from "../runtime/open_rknn.ts";
 import { isEndpoint } from "../wire/endpoint.ts";
@@ -41,7 +36,7 @@ import { type Reporting, writeReports } from "./reports.ts";
 import { renderComparison, renderFailed } from "./render.ts";
 import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
 import { isCheckpoint } from "./side_model.ts";
-import { isCalibrated, isRknnSide, isToolkit, needsModel } from "./sides.ts";
+import { isCalibrated, isRknnSide, needsModel } from "./sides.ts";
 
 export default defineCommand({
   name: "parity",
@@ -156,7 +151,8 @@ export default defineCommand({
   },
   async run(specs, flags) {
     const startedAt = new Date().toISOString();
-    const [a = "", ...others] = nameRknn(specs, flags);
+    const named = nameRknn(specs, flags);
+    const [a = "", ...others] = named.sides;
     for (const path of [flags.saveInputs, flags.saveOutputs, flags.report, flags.junit]) {
       if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
     }
@@ -170,19 +166,11 @@ export default defineCommand({
     const closedLoop = planClosedLoop(flags);
     if (closedLoop !== undefined) checkSidesWalk(specs);
     const limit = flags.bisect ? flags.mae : undefined;
-    const results: ParityResult[] = [];
-    await sayOnce(async () => {
-      for (const b of others) {
-        // A toolkit that joins by itself is no walker: its simulator takes seconds for a step.
-        const walk = isToolkit(b) ? undefined : closedLoop;
-        results.push(await compareSides({ ...options, a, b, bisect: limit, closedLoop: walk }));
-      }
-    });
-    save(mergeOutputs(results), flags);
-    const judged = results.map((result, i) => {
-      // The toolkit's simulator of a file's recipe speaks of that file.
-      const simulated = results[others.indexOf(`toolkit:${others[i]}`)];
-      const joined = simulated === undefined ? [] : [simulated.sides[1].evidence];
+    const compared = await sayOnce(() =>
+      compareAll(named, { ...options, bisect: limit, closedLoop }),
+    );
+    save(mergeOutputs(compared), flags);
+    const judged = compared.map(({ result, joined }) => {
       return { result, document: judge(result, flags, joined) };
     });
     writeReports(judged, startedAt, flags);
@@ -262,9 +250,9 @@ async function recordAlone(
 }
 
 /** The outputs of all sides; the first is in every comparison. */
-function mergeOutputs(results: readonly ParityResult[]): SavedOutputs {
-  const [first] = results as [ParityResult];
-  const sides = results.flatMap(({ sides, actions }, i) =>
+function mergeOutputs(compared: readonly ComparedSides[]): SavedOutputs {
+  const [{ result: first }] = compared as [ComparedSides];
+  const sides = compared.flatMap(({ result: { sides, actions } }, i) =>
     sides
       .map(({ label, evidence }, k) => ({ label, evidence, actions: actions[k] as Float32Array }))
       .slice(i === 0 ? 0 : 1),

@@ -19,13 +19,19 @@ function fileIn(place: string, name: string): string {
   return place === "." ? name : `${place}/${name}`;
 }
 
+export interface NamedSides {
+  readonly sides: readonly string[];
+  /** The toolkit's simulator, where it joins for a file. */
+  readonly joins?: { readonly side: string; readonly file: string };
+}
+
 /**
  * The sides with `rknn` as the file that it means. Without an NPU that file is emulated with its
  * own weights; an installed toolkit's simulator joins, where the file's record has its recipe.
  * Throws USAGE where there is no such file.
  */
-export function nameRknn(sides: readonly string[], npu: NpuOptions): string[] {
-  if (!sides.includes("rknn")) return [...sides];
+export function nameRknn(sides: readonly string[], npu: NpuOptions): NamedSides {
+  if (!sides.includes("rknn")) return { sides };
   const file = PROJECT_RKNNS.find((path) => existsSync(path));
   if (file === undefined) {
     throw new Lite3Error(
@@ -35,6 +41,12 @@ export function nameRknn(sides: readonly string[], npu: NpuOptions): string[] {
     );
   }
   const named = sides.map((side) => (side === "rknn" ? file : side));
-  const joins = !hasNpuLibrary(npu) && existsSync(recordPath(file)) && findToolkit() !== undefined;
-  return joins ? [...named, `toolkit:${file}`] : named;
+  const joins =
+    named.length > 1 &&
+    !hasNpuLibrary(npu) &&
+    existsSync(recordPath(file)) &&
+    findToolkit() !== undefined;
+  if (!joins) return { sides: named };
+  const side = `toolkit:${file}`;
+  return { sides: [...named, side], joins: { side, file } };
 }

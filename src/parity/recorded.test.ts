@@ -1,11 +1,12 @@
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { testWith } from "../../scripts/dev/test_tools.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
-import { exportDemoPolicy, OBS_STATS, run } from "../cli/program_fixture.ts";
+import { exportDemoPolicy, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
 import { generateObservations } from "../dataset/generate_observations.ts";
+import { decodeOnnx, encodeOnnx } from "../formats/onnx.ts";
 import { writeNpy } from "../formats/npy.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
 import { compareSides, type ParityOptions } from "./compare_sides.ts";
@@ -70,5 +71,49 @@ test("compareSides() names the record that a recipe needs", async () => {
   expect(await refusalOf(() => compareSides(options({ a: `toolkit:${bare}`, b: model })))).toEqual({
     code: "NOT_FOUND",
     message: `Cannot read "${bare}.json": there is no such file, need a file`,
+  });
+});
+
+describe("parity of a project's .rknn with the toolkit installed", () => {
+  const project = join(directory, "project");
+  const here = { cwd: project };
+  const required = ["--require", "toolkit-simulator", "--samples", "16"];
+  const flags = ["--obs-stats", OBS_STATS, ...required];
+
+  realTest("is joined by the simulator, whichever side comes first", async () => {
+    mkdirSync(join(project, "build"), { recursive: true });
+    const onnx = join(project, "build", "policy.onnx");
+    copyFileSync(model, onnx);
+    const made = await run(["convert", "build/policy.onnx", "--obs-stats", OBS_STATS], here);
+    expect(made.status).toBe(0);
+    const [file, simulator] = ["build/policy.rknn (emulated)", "toolkit:build/policy.rknn"];
+    const own = "onnx (build/policy.onnx)";
+    const results = [
+      await runJson(["parity", "onnx", "rknn", ...flags], here),
+      await runJson(["parity", "rknn", "onnx", ...flags], here),
+    ];
+    const sides = results.map(({ status, json }) => [
+      status,
+      ...(json["comparisons"] as { sides: unknown }[]).map((one) => one.sides),
+    ]);
+    const last = { a: own, b: `${simulator} (build/policy.onnx)` };
+    expect(sides).toEqual([
+      [0, { a: own, b: file }, last],
+      [0, { a: file, b: own }, last],
+    ]);
+  });
+
+  realTest("fails by its layer where the model is another now, and is not simulated", async () => {
+    const changed = decodeOnnx(readFileSync(model));
+    const [weights] = changed.graph.initializer?.filter(({ dims = [] }) => dims.length > 1) ?? [];
+    const { rawData = new Uint8Array() } = weights ?? {};
+    // The exponent of the first float32.
+    rawData[3] = (rawData[3] ?? 0) ^ 1;
+    writeFileSync(join(project, "build", "policy.onnx"), encodeOnnx(changed));
+    const { status, stderr } = await run(["parity", "onnx", "rknn", ...flags], here);
+    expect(status).toBe(1);
+    expect(stderr).toContain("the toolkit's simulator is left out");
+    expect(stderr).toMatch(/^failed: .*does not have the weights of the model: actor\.0\.weight /m);
+    expect(stderr).toContain("--require toolkit-simulator needs more");
   });
 });

@@ -93,7 +93,8 @@ describe("parity of two services", () => {
         code: "WIRE",
         message:
           `Cannot use the service at ${raw}: it does not speak the framed protocol, ` +
-          "and raw bytes do not say its sizes; name a model file for them",
+          "and raw bytes do not say its sizes: name a model file for them; or it turned this " +
+          "client away (--max-clients, --allow-uid), which its log says",
       },
     ]);
   });
