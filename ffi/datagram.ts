@@ -3,7 +3,7 @@
  */
 
 import { checkCall, libc } from "./libc.ts";
-import { send } from "./socket.ts";
+import { send, waitWritable, WOULD_BLOCK } from "./socket.ts";
 
 /** sys/socket.h */
 const AF_UNIX = 1;
@@ -33,10 +33,11 @@ function open(call: string, name: string, use: typeof libc.bind): number {
   }
 }
 
-/** Sends one message; one that cannot be taken now is lost. */
-export function sendDatagram(fd: number, text: string): void {
+/** Sends one message; one that is not taken within `limitMs` is lost. */
+export function sendDatagram(fd: number, text: string, limitMs = 0): void {
   const bytes = new TextEncoder().encode(text);
-  send(fd, bytes, bytes.length);
+  const isFull = send(fd, bytes, bytes.length) === WOULD_BLOCK;
+  if (isFull && limitMs > 0 && waitWritable(fd, limitMs)) send(fd, bytes, bytes.length);
 }
 
 /** struct sockaddr_un; an abstract name begins with a zero and has no other at its end. */

@@ -60,7 +60,7 @@ for (const [kind, name] of [
     cpSync(model, own);
     const service = await startService(
       ["--model", own, "--obs-stats", OBS_STATS, "--socket", unix],
-      { env: { NOTIFY_SOCKET: name, WATCHDOG_USEC: "1000000" } },
+      { env: { NOTIFY_SOCKET: name, WATCHDOG_USEC: "2000000" } },
     );
     expect(await systemd.next(/READY/)).toStartWith("READY=#\nSTATUS=READY unix:");
     expect(await systemd.next(/WATCHDOG/)).toBe("WATCHDOG=#");
