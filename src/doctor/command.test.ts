@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { failed, run, runJson } from "../cli/program_fixture.ts";
@@ -96,6 +96,8 @@ describe("lite3rl doctor --capture", () => {
 
 describe("lite3rl doctor refuses, and writes nothing,", () => {
   const nothing = join(directory, "nothing");
+  const tree = join(directory, "tree");
+  mkdirSync(join(tree, "etc"), { recursive: true });
   const cases: readonly (readonly [readonly string[], number, string])[] = [
     [
       ["--root", nothing],
@@ -113,7 +115,7 @@ describe("lite3rl doctor refuses, and writes nothing,", () => {
       `Cannot look at "${directory}": it has none of etc, proc, sys, need a capture, or a system's root directory`,
     ],
     [
-      ["--root", "/", "--librknnrt", "x.so"],
+      ["--root", tree, "--librknnrt", "x.so"],
       2,
       '--librknnrt needs an absolute path of the machine that --root shows, got "x.so"',
     ],
