@@ -17,6 +17,7 @@ import {
   startService,
 } from "../service_fixture.ts";
 import { openInBrowser } from "./browser_fixture.ts";
+import { KEEP_MS } from "./server.ts";
 import type { ServiceStatus } from "./status.ts";
 
 const directory = temporaryDirectory();
@@ -120,6 +121,8 @@ describe("serve --http", () => {
   });
 
   test("says a death, and goes on counting with the next engine", async () => {
+    // What was asked for the test before is kept for a moment.
+    await Bun.sleep(KEEP_MS);
     const before = await status();
     const engines = Bun.spawnSync(["pgrep", "-P", String(service.program.pid)]).stdout;
     process.kill(Number(String(engines).split("\n")[0]), "SIGKILL");
