@@ -50,7 +50,13 @@ export interface SoakSummary {
   readonly longestGapMs: number;
   readonly seconds: number;
   /** Supervisor and engine together, after the first tenth of the run; absent in a short one. */
-  readonly residentMb?: { readonly min: number; readonly max: number; readonly last: number };
+  readonly residentMb?: {
+    readonly min: number;
+    readonly max: number;
+    readonly last: number;
+    /** The highest of the second half above that of the first: after a collection it is lower. */
+    readonly grown: number;
+  };
   /** Times that another engine took over the clients. */
   readonly swaps: number;
   /** The service's own end. */
@@ -175,10 +181,21 @@ async function soak(
   clearInterval(reloading);
   if (last.requests === undefined) throw new Error(`soak: the driver ended with ${driverStatus}`);
   const { status, swaps } = await service.stop();
-  const sorted = memory.toSorted((a, b) => a - b);
-  const [min, max] = [sorted[0], sorted.at(-1)];
-  const resident = min === undefined ? {} : { residentMb: { min, max, last: memory.at(-1) } };
+  const resident = memory.length < 2 ? {} : { residentMb: describeMemory(memory) };
   return { ...(last as unknown as SoakSummary), ...resident, swaps, status } as SoakSummary;
+}
+
+function describeMemory(megabytes: readonly number[]): SoakSummary["residentMb"] {
+  const half = megabytes.length >> 1;
+  const [before, after] = [megabytes.slice(0, half), megabytes.slice(half)].map((part) =>
+    Math.max(...part),
+  ) as [number, number];
+  return {
+    min: Math.min(...megabytes),
+    max: Math.max(before, after),
+    last: megabytes.at(-1) as number,
+    grown: after - before,
+  };
 }
 
 interface Service extends AsyncDisposable {

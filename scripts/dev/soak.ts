@@ -22,8 +22,8 @@ import {
 } from "./service_soak.ts";
 import { TOOLS } from "./tools.ts";
 
-/** Memory is flat within ±2 MB; over fewer requests than these it has not settled. */
-const FLAT_MB = 4;
+/** Memory does not grow by more than this; over fewer requests it has not settled. */
+const GROWN_MB = 2;
 const FLAT_FROM = 1_000_000;
 
 export default async function soak(args: readonly string[]): Promise<number> {
@@ -82,10 +82,10 @@ function progressOf(name: string, requests: number): SoakOptions["onProgress"] {
 
 /** What of the run must not be. */
 function findFaults({ wrong, status, residentMb }: SoakSummary, isFlat: boolean): string[] {
-  const grown = residentMb === undefined ? 0 : residentMb.max - residentMb.min;
+  const { grown = 0 } = residentMb ?? {};
   return [
     ...(wrong > 0 ? [`${wrong} wrong answers`] : []),
     ...(status !== 0 ? [`the service ended with status ${status}`] : []),
-    ...(isFlat && grown > FLAT_MB ? [`memory varied by ${grown} MB`] : []),
+    ...(isFlat && grown > GROWN_MB ? [`memory grew by ${grown} MB`] : []),
   ];
 }
