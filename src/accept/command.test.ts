@@ -39,6 +39,8 @@ test("accept --print-limits prints what --limits takes", async () => {
 
 test("accept refuses what it could not do, before anything runs", async () => {
   const typo = yaml("typo.yaml", "power: 1\n");
+  const endless = yaml("endless.yaml", "power_w: .inf\n");
+  const endlessGait = yaml("endless_gait.yaml", "gait:\n  slip_mps: .inf\n");
   const taken = yaml("taken.tar.gz", "mine");
   const flags = ["accept", "--model", model];
   expect([
@@ -47,6 +49,12 @@ test("accept refuses what it could not do, before anything runs", async () => {
     await run([...flags, "--output", join(directory, "x.zip")]),
     await run([...flags, "--output", taken]),
     (await run([...flags, "--limits", typo])).status,
+    (await run([...flags, "--limits", endless])).status,
+    (await run([...flags, "--limits", endlessGait])).status,
+    await run([...flags, "--log", taken]),
+    await run([...flags, "--output", "/proc/x.tar.gz"]),
+    await run([...flags, "--log", "/proc/x.mcap"]),
+    await run([...flags, "--junit", "/proc/x.xml"]),
     (await run([...flags, "--allow-missing", "nothing"])).status,
     (await run(["accept", "--model", join(directory, "none.rknn")])).status,
     await run([...flags, "--power-cmd", "echo 1", "--power-file", "x"]),
@@ -59,6 +67,14 @@ test("accept refuses what it could not do, before anything runs", async () => {
       `Cannot write the archive "${taken}": it is there already, name another with --output`,
     ),
     2,
+    2,
+    2,
+    failed(2, `Cannot write the log "${taken}": it is there already, name another with --log`),
+    ...["x.tar.gz --output", "x.mcap --log", "x.xml --junit"].map((place) => {
+      const [name, flag] = place.split(" ");
+      const cure = `name a place that can be written with ${flag}`;
+      return failed(6, `Cannot write "/proc/${name}": there is no such directory; ${cure}`);
+    }),
     2,
     3,
     failed(2, "--power-sensor, --power-cmd and --power-file are three sources: name one of them"),

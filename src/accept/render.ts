@@ -14,7 +14,7 @@ const STATES = {
   "not measured": () => paint("yellow", "not measured"),
 } as const;
 
-export function renderAcceptance(document: AcceptDocument, archive: string, digest: string) {
+export function renderAcceptance(document: AcceptDocument, archive: string | undefined) {
   const rows = document.rows.map(({ title, state, limit, found, evidence }) => [
     title,
     limit,
@@ -28,7 +28,7 @@ export function renderAcceptance(document: AcceptDocument, archive: string, dige
     ...latencyLines(document),
     ...document.reasons,
     ...document.notes,
-    `${archive}: sha256 ${digest}`,
+    archive ?? "nothing was archived",
     `verdict: ${document.verdict}`,
   ].join("\n");
 }

@@ -48,21 +48,25 @@ export interface Verification {
 export function verifyArchive(path: string): Promise<Verification> {
   return describeSource("Cannot verify", path, async () => {
     const bytes = readFile(path, LIMITS.acceptanceBytes);
-    const files = parseArchive(bytes);
-    const text = decode(files.get(DOCUMENT));
-    if (text === undefined) {
-      throw new FormatError(`it has no ${DOCUMENT}, need an archive that lite3rl accept wrote`);
-    }
-    const document = parseDocument(text);
-    const checks = [
-      ...checkDigests(files),
-      ...(document === undefined
-        ? [failed(DOCUMENT, "it is not what its schema says")]
-        : checkDocument(document, text, files)),
-    ];
-    const sound = checks.every(({ ok }) => ok);
-    return { archive: path, sha256: sha256(bytes), sound, checks, document };
+    return { archive: path, sha256: sha256(bytes), ...verifyBytes(bytes) };
   });
+}
+
+/** The same of an archive's bytes. Throws FormatError for what is no archive at all. */
+export function verifyBytes(bytes: Uint8Array): Omit<Verification, "archive" | "sha256"> {
+  const files = parseArchive(bytes);
+  const text = decode(files.get(DOCUMENT));
+  if (text === undefined) {
+    throw new FormatError(`it has no ${DOCUMENT}, need an archive that lite3rl accept wrote`);
+  }
+  const document = parseDocument(text);
+  const checks = [
+    ...checkDigests(files),
+    ...(document === undefined
+      ? [failed(DOCUMENT, "it is not what its schema says")]
+      : checkDocument(document, text, files)),
+  ];
+  return { sound: checks.every(({ ok }) => ok), checks, document };
 }
 
 type Files = ReadonlyMap<string, Uint8Array>;

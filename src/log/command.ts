@@ -107,7 +107,12 @@ function summary(path: string): CommandResult {
     ["torque RMS", `${list(figures.torqueRmsNm) || NOT_MEASURED} Nm`],
     ["torque peak", `${list(figures.torquePeakNm) || NOT_MEASURED} Nm`],
     ["cost of transport", measured(figures.costOfTransport)],
-    ["overruns", `${figures.overruns} of ${figures.steps}`],
+    [
+      "overruns",
+      figures.overruns === null
+        ? "not counted: the run kept no period (--fast)"
+        : `${figures.overruns} of ${figures.steps}`,
+    ],
     [
       "latency",
       `p50 ${microseconds(latencyUs.p50)}, p99 ${microseconds(latencyUs.p99)}, ` +

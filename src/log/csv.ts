@@ -26,7 +26,7 @@ export function csvOfLog(path: string): CsvTable {
   return { text: `${lines.join("\n")}\n`, rows: lines.length - 1, columns };
 }
 
-function* cellsOf(step: RunStep): Generator<readonly [string, number]> {
+function* cellsOf(step: RunStep): Generator<readonly [string, number | ""]> {
   const { timeS, episode, command, observation, action, info, sensors, latencyUs, overrun } = step;
   yield ["timeS", timeS];
   yield ["episode", episode];
@@ -41,5 +41,6 @@ function* cellsOf(step: RunStep): Generator<readonly [string, number]> {
     }
   }
   yield ["latencyUs", latencyUs];
-  yield ["overrun", Number(overrun)];
+  // Empty where no period was kept.
+  yield ["overrun", overrun === null ? "" : Number(overrun)];
 }

@@ -106,7 +106,8 @@ const gaitFigures = v.strictObject({
   torqueRmsNm: perPlace,
   torquePeakNm: perPlace,
   costOfTransport: v.nullable(real),
-  overruns: count,
+  /** Null where no period was kept. */
+  overruns: v.nullable(count),
   latencyUs: v.strictObject({ p50: real, p99: real, max: real }),
 });
 
