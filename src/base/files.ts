@@ -288,7 +288,7 @@ export function checkReplaces(
 }
 
 /** Enough to know a kind of file by its first bytes. */
-const HEAD_BYTES = 16;
+const HEAD_BYTES = 512;
 
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

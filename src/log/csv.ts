@@ -5,6 +5,9 @@
 import { readRunLog } from "../run_log/read_run_log.ts";
 import type { RunStep } from "../run_log/run_step.ts";
 
+/** The time of a step from the start of its run, in seconds. */
+export const FIRST_COLUMN = "timeS";
+
 export interface CsvTable {
   readonly text: string;
   readonly rows: number;
@@ -28,11 +31,11 @@ export function csvOfLog(path: string): CsvTable {
 
 function* cellsOf(step: RunStep): Generator<readonly [string, number | ""]> {
   const { timeS, episode, command, observation, action, info, sensors, latencyUs, overrun } = step;
-  yield ["timeS", timeS];
+  yield [FIRST_COLUMN, timeS];
   yield ["episode", episode];
   const groups = { command, ...info, ...sensors, observation, action };
   for (const [name, value] of Object.entries(groups)) {
-    if (name === "timeS" || value === undefined) continue;
+    if (name === FIRST_COLUMN || value === undefined) continue;
     if (typeof value === "number") yield [name, value];
     else if (typeof value === "object") {
       for (const [i, one] of Array.from<number | boolean>(value).entries()) {

@@ -20,7 +20,8 @@ import { CHECKPOINT_FLAGS } from "../cli/checkpoint_flags.ts";
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { sayOnce } from "../base/log.ts";
-import { checkOutput, writeFileAtomic } from "../base/files.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { checkOutputFiles, HTML_PAGE, JUNIT_XML } from "../base/output_files.ts";
 import type { ParityComparison } from "../report/parity_document.ts";
 import { RK3588, TARGETS } from "../rknn_toolkit/target.ts";
 import { type ComparedSides, compareAll } from "./compare_all.ts";
@@ -34,7 +35,14 @@ import { judge } from "./judge.ts";
 import { nameRknn } from "./project_files.ts";
 import { type Reporting, writeReports } from "./reports.ts";
 import { renderComparison, renderFailed } from "./render.ts";
-import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
+import {
+  encodeInputs,
+  encodeOutputs,
+  isSaved,
+  SAVED_FILE,
+  savedFile,
+  type SavedOutputs,
+} from "./saved_outputs.ts";
 import { isCheckpoint } from "./side_model.ts";
 import { isCalibrated, isRknnSide, needsModel } from "./sides.ts";
 
@@ -153,9 +161,7 @@ export default defineCommand({
     const startedAt = new Date().toISOString();
     const named = nameRknn(specs, flags);
     const [a = "", ...others] = named.sides;
-    for (const path of [flags.saveInputs, flags.saveOutputs, flags.report, flags.junit]) {
-      if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
-    }
+    checkOutputs([a, ...others].map(savedFile), flags);
     checkCheckpointFlags([a, ...others, flags.model ?? ""], flags);
     const isRaw = flags.closedLoop || [a, ...others].some(isEndpoint);
     const space = isRaw ? ("raw" as const) : undefined;
@@ -194,6 +200,28 @@ export default defineCommand({
     };
   },
 });
+
+interface Inputs {
+  readonly model?: string | undefined;
+  readonly dataset?: string | undefined;
+  readonly obsStats?: string | undefined;
+  readonly calibration?: string | undefined;
+  readonly margins?: string | undefined;
+  readonly config?: string | undefined;
+}
+
+function checkOutputs(sides: readonly string[], flags: Inputs & Saving & Reporting): void {
+  const { model, dataset, obsStats, calibration, margins, config } = flags;
+  checkOutputFiles(
+    [
+      { path: flags.saveInputs, flag: "--save-inputs", kind: SAVED_FILE },
+      { path: flags.saveOutputs, flag: "--save-outputs", kind: SAVED_FILE },
+      { path: flags.report, flag: "--report", kind: HTML_PAGE },
+      { path: flags.junit, flag: "--junit", kind: JUNIT_XML },
+    ],
+    [...sides, model, dataset, obsStats, calibration, margins, config],
+  );
+}
 
 const CHECKPOINT_KEYS = Object.keys(CHECKPOINT_FLAGS) as (keyof typeof CHECKPOINT_FLAGS)[];
 
@@ -261,6 +289,10 @@ function mergeOutputs(compared: readonly ComparedSides[]): SavedOutputs {
 }
 
 function save(outputs: SavedOutputs, { saveInputs, saveOutputs }: Saving): void {
-  if (saveInputs !== undefined) writeFileAtomic(saveInputs, encodeInputs(outputs.samples));
-  if (saveOutputs !== undefined) writeFileAtomic(saveOutputs, encodeOutputs(outputs));
+  if (saveInputs !== undefined) {
+    writeFileAtomic(saveInputs, encodeInputs(outputs.samples), "--save-inputs");
+  }
+  if (saveOutputs !== undefined) {
+    writeFileAtomic(saveOutputs, encodeOutputs(outputs), "--save-outputs");
+  }
 }

@@ -32,11 +32,11 @@ export function writeReports(
   { report, junit }: Reporting,
 ): void {
   if (junit !== undefined) {
-    writeFileAtomic(junit, renderJunit(judged.map(({ document }) => document)));
+    writeFileAtomic(junit, renderJunit(judged.map(({ document }) => document)), "--junit");
   }
   if (report !== undefined) {
     const comparisons = judged.map(describePair);
-    writeFileAtomic(report, renderParityPage({ version, startedAt, comparisons }));
+    writeFileAtomic(report, renderParityPage({ version, startedAt, comparisons }), "--report");
   }
 }
 

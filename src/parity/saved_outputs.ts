@@ -7,6 +7,7 @@
 import * as v from "valibot";
 import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
 import { memorySource, readFile } from "../base/files.ts";
+import { npzKind } from "../base/output_files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { readNpz, writeNpz } from "../formats/npz.ts";
 import type { Tensor } from "../formats/tensor.ts";
@@ -39,6 +40,12 @@ const About = v.object({
 const SAVED = /^(.+\.npz)(?::(\d+))?$/;
 
 export const isSaved = (spec: string): boolean => SAVED.test(spec);
+
+/** The file of a side that is saved; any other side as it is. */
+export const savedFile = (spec: string): string => SAVED.exec(spec)?.[1] ?? spec;
+
+/** What `encodeInputs()` and `encodeOutputs()` give, by its first array. */
+export const SAVED_FILE = npzKind("file of --save-inputs or --save-outputs", "obs");
 
 const matrix = (data: Float32Array, rows: number): Tensor => ({
   dtype: "float32",
