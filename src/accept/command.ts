@@ -8,7 +8,6 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { Lite3Error, operatingError, quote } from "../base/errors.ts";
 import {
-  checkOutput,
   checkWritable,
   makeTemporaryDirectory,
   readFile,
@@ -16,17 +15,19 @@ import {
   writeFileAtomic,
 } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
+import { checkOutputFiles, JUNIT_XML } from "../base/output_files.ts";
 import { stopOnSignals } from "../base/stop.ts";
 import { type CommandResult, defineCommand, type FlagValues } from "../cli/command.ts";
 import { programOptions } from "../cli/program_flags.ts";
 import { type AcceptDocument, acceptDocumentSchema } from "../report/accept_document.ts";
 import { renderSuites } from "../report/junit.ts";
+import { verdictLine } from "../report/verdict_line.ts";
 import { accept, checkGoesOn } from "./accept.ts";
 import {
   archiveName,
   checkArchiveName,
   encodeArchive,
-  memberNames,
+  describeMembers,
   type Members,
   RUN_LOG,
 } from "./archive.ts";
@@ -48,6 +49,8 @@ export default defineCommand({
     "  accept --model policy.rknn   measure, judge, and write an archive",
     "  accept verify ARCHIVE        is the archive whole, and does its verdict follow?",
     "PASS exits with 0; FAIL and INCOMPLETE, where something was not measured, with 1.",
+    "verify exits with 0 for a sound archive whatever its verdict, 1 for one that was changed,",
+    "3 where there is none, 4 for a file that is none.",
   ],
   example: "accept --model build/policy.rknn --obs-stats inputs/obs_stats.npz --duration 10m",
   flags: ACCEPT_FLAGS,
@@ -77,7 +80,11 @@ async function verify([word, path, ...more]: readonly string[]): Promise<Command
   const bad = found.checks.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`);
   const { document, ...json } = found;
   return {
-    json: { ...json, verdict: found.sound ? (document?.verdict ?? null) : null },
+    json: {
+      ...json,
+      verdict: found.sound ? (document?.verdict ?? null) : null,
+      verdictLine: found.sound && document !== undefined ? verdictLine(document) : null,
+    },
     text: renderVerification(found),
     ...(bad.length > 0 && { failure: `${path} is not sound: ${bad.join("; ")}` }),
   };
@@ -113,7 +120,7 @@ async function measure(flags: AcceptFlags, limits: AcceptDocument["limits"]) {
   });
   const runLog = existsSync(logPath) ? readFile(logPath, LIMITS.acceptanceBytes) : undefined;
   const members = { serviceLog, runLog };
-  const whole = { ...found, members: memberNames(members) };
+  const whole = { ...found, members: describeMembers(members) };
   // In the schema's order, so that whoever reads it can write the same bytes.
   const document = v.parse(acceptDocumentSchema, whole);
   checkGoesOn(stop);
@@ -156,26 +163,22 @@ function checkOutputs(
   inputs: readonly (string | undefined)[],
 ): void {
   if (output !== undefined) checkArchiveName(output);
-  checkNew("archive", "--output", output, inputs);
-  checkNew("log", "--log", log, inputs);
-  if (junit !== undefined) checkOutput(junit, inputs);
-  checkWritable(output ?? ARCHIVE_HERE);
-  if (log !== undefined) checkWritable(log, "--log");
-  if (junit !== undefined) checkWritable(junit, "--junit");
+  const outputs = [
+    { path: output ?? ARCHIVE_HERE, flag: "--output" },
+    { path: log, flag: "--log" },
+    { path: junit, flag: "--junit", kind: JUNIT_XML },
+  ];
+  checkOutputFiles(outputs, inputs);
+  checkNew("archive", "--output", output);
+  checkNew("log", "--log", log);
+  for (const { path, flag } of outputs) if (path !== undefined) checkWritable(path, flag);
 }
 
 /** Where the archive goes that has no name yet. */
 const ARCHIVE_HERE = "acceptance.tar.gz";
 
-function checkNew(
-  what: string,
-  flag: string,
-  path: string | undefined,
-  inputs: readonly (string | undefined)[],
-): void {
-  if (path === undefined) return;
-  checkOutput(path, inputs);
-  if (!existsSync(path)) return;
+function checkNew(what: string, flag: string, path: string | undefined): void {
+  if (path === undefined || !existsSync(path)) return;
   throw new Lite3Error(
     "CONFIG",
     `Cannot write the ${what} ${quote(path)}: it is there already, name another with ${flag}`,

@@ -48,5 +48,24 @@ export function readAcceptLimits(path: string): AcceptLimits {
   return both as AcceptLimits;
 }
 
+/** Where less is asked by a smaller number. */
+const LEAST: readonly string[] = [
+  "height_min_m",
+  "gait_duration_s",
+  "latency_queries_min",
+  "latency_duration_s",
+];
+
+/** Limits that demand less than the usual: `overrun_share 0.9 > 0.01`. */
+export function looserThanUsual(limits: AcceptLimits): string[] {
+  const flat = ({ gait, ...others }: AcceptLimits) => ({ ...others, ...gait });
+  const usual = new Map(Object.entries(flat(ACCEPT_LIMITS)));
+  return Object.entries(flat(limits)).flatMap(([name, limit]) => {
+    const other = usual.get(name) ?? limit;
+    if (LEAST.includes(name)) return limit < other ? [`${name} ${limit} < ${other}`] : [];
+    return limit > other ? [`${name} ${limit} > ${other}`] : [];
+  });
+}
+
 /** As a file that `--limits` takes. */
 export const limitsYaml = (limits: AcceptLimits): string => stringify(limits).trimEnd();

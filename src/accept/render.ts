@@ -5,6 +5,7 @@
 import { plain } from "../base/text.ts";
 import { figure, microseconds, paint, passed, table } from "../cli/output.ts";
 import type { AcceptDocument, AcceptRow } from "../report/accept_document.ts";
+import { verdictLine } from "../report/verdict_line.ts";
 import type { Suite } from "../report/junit.ts";
 import type { Verification } from "./verify.ts";
 
@@ -29,7 +30,7 @@ export function renderAcceptance(document: AcceptDocument, archive: string | und
     ...document.reasons,
     ...document.notes,
     archive ?? "nothing was archived",
-    `verdict: ${document.verdict}`,
+    `verdict: ${plain(verdictLine(document))}`,
   ].join("\n");
 }
 
@@ -63,20 +64,25 @@ export function renderVerification({ archive, sha256, sound, checks, document }:
       ? []
       : [`of ${plain(document.model)}, ${plain(document.startedAt)}`]),
     sound
-      ? `sound; its verdict: ${document?.verdict}`
+      ? `sound; its verdict: ${document && plain(verdictLine(document))}`
       : "NOT sound: its verdict counts for nothing",
   ].join("\n");
 }
 
 /** A row that may not be missing fails there too: a CI must not be green without it. */
-export function suiteOf({ model, verdict, rows }: AcceptDocument): Suite {
+export function suiteOf(document: AcceptDocument): Suite {
+  const { model, rows } = document;
   const cases = rows.map((row) => ({
     name: row.title,
     failures: failuresOf(row),
     ...(row.state === "not measured" && row.allowedMissing ? { skipped: row.why } : {}),
   }));
   const evidence = rows.map(({ name, evidence: of }) => [`evidence.${name}`, of ?? ""]);
-  return { name: model, properties: { verdict, ...Object.fromEntries(evidence) }, cases };
+  return {
+    name: model,
+    properties: { verdict: verdictLine(document), ...Object.fromEntries(evidence) },
+    cases,
+  };
 }
 
 export function failuresOf({ state, why, allowedMissing }: AcceptRow): readonly string[] {

@@ -122,12 +122,17 @@ function checkDocument(document: AcceptDocument, text: string, files: Files): Ar
 }
 
 function checkMembers({ members }: AcceptDocument, files: Files): ArchiveCheck {
-  const named = [DOCUMENT, ...members, DIGESTS];
+  const named = [DOCUMENT, ...members.map(({ name }) => name), DIGESTS];
   const lacking = named
     .filter((name) => !files.has(name))
     .map((name) => `${plain(name)} is missing`);
   const added = [...files.keys()].filter((name) => !named.includes(name));
-  const problems = [...lacking, ...added.map((name) => `${quote(name)} was added`)];
+  const other = members.flatMap(({ name, sha256: digest }) => {
+    const content = files.get(name);
+    if (content === undefined || digest === null || sha256(content) === digest) return [];
+    return [`${plain(name)} is not the one of ${DOCUMENT}`];
+  });
+  const problems = [...lacking, ...added.map((name) => `${quote(name)} was added`), ...other];
   if (problems.length > 0) return failed("files", problems.join("; "));
   return passed("files", `${files.size}, none missing, none added`);
 }

@@ -17,17 +17,18 @@ import { type Figure, renderFigure } from "./figure.ts";
 import { formatCount } from "./format_number.ts";
 import { html, type Html } from "./html.ts";
 import { readableTime } from "./page_parts.ts";
+import { verdictLine, verdictTerms } from "./verdict_line.ts";
 import { renderPage } from "./page.ts";
 
 /** Renders the page; the same document gives the same bytes. */
 export function renderAcceptPage(document: AcceptDocument): string {
-  const { measured, limits, verdict } = document;
+  const { measured, limits } = document;
   const latency = latencyFigure(measured.latency, limits);
   const power = powerFigure(measured.power, limits);
   const gait = gaitFigures(measured.gait);
   const figures: readonly Figure[] = [latency, power, ...gait];
   return renderPage({
-    title: `lite3rl acceptance: ${verdict}`,
+    title: `lite3rl acceptance: ${verdictLine(document)}`,
     body: html`<header>${head(document)}</header>
       <main>
         ${table(document.rows)}
@@ -60,7 +61,7 @@ function head(document: AcceptDocument): Html {
     `${of("not measured")} not measured`;
   return html`<p class="byline">
       <span class="verdict ${verdict === "PASS" ? "good" : "bad"}" aria-label="${verdict}"
-        >${signs[verdict]}</span
+        >${signs[verdict]}${verdictTerms(document)}</span
       >
       <span>lite3rl ${version} accept</span>
       <time datetime="${startedAt}">${readableTime(startedAt)}</time>
