@@ -30,7 +30,7 @@ export function renderAcceptance(document: AcceptDocument, archive: string | und
     ...document.reasons,
     ...document.notes,
     archive ?? "nothing was archived",
-    `verdict: ${plain(verdictLine(document))}`,
+    `verdict: ${verdictLine(document)}`,
   ].join("\n");
 }
 
@@ -63,8 +63,8 @@ export function renderVerification({ archive, sha256, sound, checks, document }:
     ...(document === undefined
       ? []
       : [`of ${plain(document.model)}, ${plain(document.startedAt)}`]),
-    sound
-      ? `sound; its verdict: ${document && plain(verdictLine(document))}`
+    sound && document !== undefined
+      ? `sound; its verdict: ${verdictLine(document)}`
       : "NOT sound: its verdict counts for nothing",
   ].join("\n");
 }

@@ -3,6 +3,7 @@
  * be missing, and limits that were loosened.
  */
 
+import { plain } from "../base/text.ts";
 import type { AcceptDocument } from "./accept_document.ts";
 
 type Judged = Pick<AcceptDocument, "verdict" | "rows" | "looser" | "files">;
@@ -21,6 +22,6 @@ export function verdictTerms({ rows, looser, files }: Omit<Judged, "verdict">): 
     without.length === 0 ? "" : ` without ${without.join(", ")}`,
     looser.length === 0
       ? ""
-      : `; limits${path === undefined ? "" : ` of ${path}`} (looser: ${looser.join(", ")})`,
+      : `; limits${path === undefined ? "" : ` of ${plain(path)}`} (looser: ${looser.join(", ")})`,
   ].join("");
 }
