@@ -32,7 +32,7 @@ import { isEndpoint } from "../wire/endpoint.ts";
 import { checkSidesWalk } from "./closed_loop.ts";
 import { quantileValue, REQUIRABLE } from "./gate.ts";
 import { judge } from "./judge.ts";
-import { nameRknn } from "./project_files.ts";
+import { isOnlyServed, nameRknn } from "./project_files.ts";
 import { type Reporting, writeReports } from "./reports.ts";
 import { renderComparison, renderFailed } from "./render.ts";
 import {
@@ -55,10 +55,11 @@ export default defineCommand({
     "or outputs that were saved elsewhere (.npz). More than two are each compared with the first.",
   ],
   example: "parity build/policy.onnx emulated --dataset build/calib_obs.npy --mae 1e-3",
+  positionalsTogether: true,
   rivals: [["samples", "dataset"]],
   unused: (specs, valueOf) => [
     ...([...specs, String(valueOf("model"))].some(isCheckpoint) ? [] : CHECKPOINT_KEYS),
-    ...(needsModel(specs) ? [] : ["model"]),
+    ...(needsModel(specs) && !isServed(valueOf("model")) ? [] : ["model"]),
     ...(specs.length > 1 ? [] : ["report", "junit", "bisect", "closedLoop"]),
     ...unusedOfClosedLoop(valueOf),
     ...(specs.some(isCalibrated) ? [] : ["calibration"]),
@@ -200,6 +201,9 @@ export default defineCommand({
     };
   },
 });
+
+/** What `serve` and `agent` run may be a .rknn, or not the .onnx that is converted. */
+const isServed = (model: unknown): boolean => isRknnSide(String(model)) || isOnlyServed(model);
 
 interface Inputs {
   readonly model?: string | undefined;

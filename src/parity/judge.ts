@@ -9,6 +9,7 @@ import { closedLoopChecks } from "./closed_loop.ts";
 import type { ParityResult } from "./compare_sides.ts";
 import { parityDocument } from "./document.ts";
 import { emulatedFiles, fileFailures } from "./file_proof.ts";
+import { walkedWords } from "./record.ts";
 import { evidenceFailure, type Gate, gateChecks, type Requirable } from "./gate.ts";
 
 export interface Demands extends Gate {
@@ -39,6 +40,11 @@ export function judge(
       ? []
       : [check(`evidence of ${required}`, [evidenceFailure(evidence, required) ?? []].flat())]),
   ];
+  // A file that is another than the record's says so by itself.
+  if (result.closedLoop === undefined && result.comparison.mae > mae) {
+    const own = files.filter(({ record }) => record.stands);
+    for (const { file } of own) [walkedWords(file) ?? []].flat().forEach(warn);
+  }
   const gate = {
     mae,
     ...(max === undefined ? {} : { max }),

@@ -69,7 +69,8 @@ describe("parity in three steps", () => {
     expect(await run(["parity", both, tiny])).toEqual(
       failed(
         2,
-        `Cannot take "${both}": it has ${both}:0 (${tiny}), ${both}:1 (emulated (${tiny}))`,
+        `Cannot take "${both}": it has several sides, name one of them: ` +
+          `${both}:0 (${tiny}), ${both}:1 (emulated (${tiny}))`,
       ),
     );
     const { json } = await runJson(["parity", `${both}:0`, tiny]);

@@ -87,7 +87,10 @@ export async function readSavedSide(
   const { sides, ...rest } = await readOutputs(path);
   if (index === undefined && sides.length > 1) {
     const choices = sides.map(({ label }, i) => `${path}:${i} (${label})`);
-    throw new Lite3Error("USAGE", `Cannot take ${quote(path)}: it has ${choices.join(", ")}`);
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot take ${quote(path)}: it has several sides, name one of them: ${choices.join(", ")}`,
+    );
   }
   const side = sides[Number(index ?? 0)];
   if (side === undefined) {
