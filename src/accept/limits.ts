@@ -27,7 +27,7 @@ export const ACCEPT_LIMITS: AcceptLimits = {
 /** A minute of some µs a query fills 100 MB; more says nothing that the gait's run does not. */
 const LATENCY_DURATION_MAX_S = 60;
 
-const amount = v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)));
+const amount = v.optional(v.pipe(v.number(), v.finite("a finite number"), v.minValue(0)));
 const limitsFileSchema = v.strictObject({
   npu_latency_p99_ms: amount,
   preprocessing_p99_ms: amount,

@@ -57,6 +57,18 @@ test("renderAcceptPage() says the verdict, each row, and the figures behind it",
   }
 });
 
+test("renderAcceptPage() shows a pass in green only where it has no terms", () => {
+  const rows = DOCUMENT.rows.filter(({ state }) => state === "pass");
+  const pass: AcceptDocument = { ...DOCUMENT, verdict: "PASS", rows, looser: [] };
+  const without = { ...ROW, name: "power", state: "not measured", allowedMissing: true } as const;
+  const badge = (document: AcceptDocument) =>
+    /<span class="(verdict [^"]*)"[^>]*>([^<]*)</.exec(renderAcceptPage(document))?.slice(1);
+  expect([badge(pass), badge({ ...pass, rows: [...rows, without] })]).toEqual([
+    ["verdict good", "✓ Passed"],
+    ["verdict ", "✓ Passed without power"],
+  ]);
+});
+
 const UNMEASURED: AcceptDocument = {
   ...DOCUMENT,
   measured: Object.fromEntries(

@@ -37,7 +37,10 @@ const LIMIT_NAMES = Object.keys(GAIT_LIMITS) as (keyof GaitLimits)[];
 /** Limits as a YAML file gives them: some or all, by name. */
 export const gaitLimitsSchema = v.strictObject(
   Object.fromEntries(
-    LIMIT_NAMES.map((name) => [name, v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)))]),
+    LIMIT_NAMES.map((name) => [
+      name,
+      v.optional(v.pipe(v.number(), v.finite("a finite number"), v.minValue(0))),
+    ]),
   ),
 );
 
