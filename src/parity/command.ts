@@ -169,14 +169,14 @@ export default defineCommand({
     const checkpoint = { ...flags, normalizerEpsilon: flags.normalizerEps };
     const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags, checkpoint };
     if (![a, ...others].some(isRknnSide)) warnOfNpuFlags([a, ...others].join(", "), flags);
-    if (others.length === 0) return recordAlone(a, options, flags);
+    if (others.length === 0) return recordAlone(a, options, { ...flags, startedAt });
     const closedLoop = planClosedLoop(flags);
     if (closedLoop !== undefined) checkSidesWalk(specs);
     const limit = flags.bisect ? flags.mae : undefined;
     const compared = await sayOnce(() =>
       compareAll(named, { ...options, bisect: limit, closedLoop }),
     );
-    save(mergeOutputs(compared), flags);
+    save({ ...mergeOutputs(compared), recorded: startedAt }, flags);
     const judged = compared.map(({ result, joined }) => {
       return { result, document: judge(result, flags, joined) };
     });
@@ -254,7 +254,12 @@ interface Saving {
 async function recordAlone(
   a: string,
   options: SampleOptions,
-  saving: Saving & Reporting & { readonly bisect: boolean; readonly closedLoop: boolean },
+  saving: Saving &
+    Reporting & {
+      readonly bisect: boolean;
+      readonly closedLoop: boolean;
+      readonly startedAt: string;
+    },
 ) {
   if (saving.saveOutputs === undefined) {
     throw new Lite3Error(
@@ -269,7 +274,7 @@ async function recordAlone(
       "--report, --junit, --bisect and --closed-loop are for a comparison, name another side",
     );
   }
-  const outputs = await runSide(a, options);
+  const outputs = { ...(await runSide(a, options)), recorded: saving.startedAt };
   save(outputs, saving);
   const { samples, space } = outputs;
   const [{ label = a, evidence = "cpu" } = {}] = outputs.sides;
@@ -286,7 +291,9 @@ function mergeOutputs(compared: readonly ComparedSides[]): SavedOutputs {
   const [{ result: first }] = compared as [ComparedSides];
   const sides = compared.flatMap(({ result: { sides, actions } }, i) =>
     sides
-      .map(({ label, evidence }, k) => ({ label, evidence, actions: actions[k] as Float32Array }))
+      .map(({ label, evidence, sha256 }, k) => {
+        return { label, evidence, sha256, actions: actions[k] as Float32Array };
+      })
       .slice(i === 0 ? 0 : 1),
   );
   return { space: first.space, samples: first.samples, sides };

@@ -7,6 +7,7 @@ import type { Arithmetic } from "../runtime/backend.ts";
 import type { ParityCheck, ParityComparison } from "../report/parity_document.ts";
 import { closedLoopChecks } from "./closed_loop.ts";
 import type { ParityResult } from "./compare_sides.ts";
+import { describeNonFinite } from "./describe_non_finite.ts";
 import { parityDocument } from "./document.ts";
 import { emulatedFiles, fileFailures } from "./file_proof.ts";
 import { walkedWords } from "./record.ts";
@@ -29,11 +30,17 @@ export function judge(
   joined: readonly Arithmetic[] = [],
 ): ParityComparison {
   const files = emulatedFiles(result);
+  const { nonFinite } = result;
   for (const { record } of files) record.warnings.forEach(warn);
   const { mae, max, quantile, require: required, target } = demands;
   const evidence = [...result.sides.map((side) => side.evidence), ...joined];
   const checks = [
     ...files.map((file) => check(`${file.file} is the model`, fileFailures(file, target))),
+    ...(nonFinite === undefined
+      ? []
+      : [
+          check("actions are finite", [describeNonFinite(nonFinite, result.sides, result.samples)]),
+        ]),
     ...gateChecks(result, demands),
     ...closedLoopChecks(result.closedLoop),
     ...(required === undefined

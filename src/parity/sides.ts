@@ -28,7 +28,7 @@ import { fitRecord, type RecordFit } from "./record.ts";
 import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
-import { isSaved, readSavedSide, type Space } from "./saved_outputs.ts";
+import { bits, isSaved, readSavedSide, type Space } from "./saved_outputs.ts";
 import { type ModelWords, readSideModel } from "./side_model.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
 import type { About } from "../wire/protocol.ts";
@@ -62,6 +62,8 @@ const NAMES = [...Object.keys(BACKENDS), "rknn"];
 export interface Side {
   readonly label: string;
   readonly evidence: Arithmetic;
+  /** Digest of the model's file, where the side is one. */
+  readonly sha256?: string | undefined;
   readonly observationSize: number;
   readonly actionSize: number;
   /** What the model's file says of its normalizer, where it does. */
@@ -334,13 +336,12 @@ export async function openSavedSide(spec: string, { space }: SideOptions): Promi
   const saved = await readSavedSide(spec);
   const { rows, data } = saved.samples;
   return {
+    sha256: saved.sha256,
     label: `${saved.label} (${spec})`,
     evidence: saved.evidence,
     observationSize: data.length / rows,
     actionSize: saved.actions.length / rows,
     run(observations) {
-      const bits = (values: Float32Array): Buffer =>
-        Buffer.from(values.buffer, values.byteOffset, values.byteLength);
       if (space === saved.space && bits(observations).equals(bits(data))) {
         return Promise.resolve(saved.actions);
       }
