@@ -4,7 +4,7 @@
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { toJsonSchema } from "@valibot/to-json-schema";
+import { type ConversionConfig, toJsonSchema } from "@valibot/to-json-schema";
 import { acceptReportSchema } from "../../src/report/accept_document.ts";
 import { parityReportSchema } from "../../src/report/parity_document.ts";
 import { ROOT } from "./project.ts";
@@ -14,14 +14,20 @@ const schemaPath = (name: string): string => join(ROOT, "src", "report", `${name
 export const PARITY_SCHEMA = schemaPath("parity");
 export const ACCEPT_SCHEMA = schemaPath("accept");
 
+/** A figure that is not known is NaN in the program, and null once JSON has written it. */
+const OPTIONS: ConversionConfig = {
+  typeMode: "output",
+  overrideSchema: ({ valibotSchema }) => (valibotSchema.type === "nan" ? { type: "null" } : null),
+};
+
 /** The text of `parity.schema.json`. */
 export function paritySchema(): string {
-  return textOf("lite3rl parity --json", toJsonSchema(parityReportSchema, { typeMode: "output" }));
+  return textOf("lite3rl parity --json", toJsonSchema(parityReportSchema, OPTIONS));
 }
 
 /** The text of `accept.schema.json`. */
 export function acceptSchema(): string {
-  const schema = toJsonSchema(acceptReportSchema, { typeMode: "output" });
+  const schema = toJsonSchema(acceptReportSchema, OPTIONS);
   return textOf("lite3rl accept --json", schema);
 }
 

@@ -98,7 +98,12 @@ async function accept(
   };
 }
 
-const NO_NPU = { latency: "not measured" } as const;
+/** The tests' machine is no RK3588. */
+const NO_NPU = {
+  latency: "not measured",
+  preprocessing: "not measured",
+  board: "not measured",
+} as const;
 const UNMEASURED = { ...NO_NPU, power: "not measured" } as const;
 
 const why = ({ report }: Accepted, name: RowName): string =>
@@ -116,8 +121,10 @@ describeWith("cc")("accept over the test double", () => {
     });
     expect(report.reasons).toEqual([
       "NPU latency, batch 1, p99: not measured: a test double of the NPU library, not an NPU",
+      expect.stringMatching(/^preprocessing, p99: not measured: no RK3588: .*; this CPU took /),
       "steady power: not measured: no power sensor in hwmon; name a meter with --power-cmd or " +
         "--power-file",
+      "board state: not measured: no RK3588: there is no /proc of a running kernel",
       "figures of a test double of the NPU library stand for no NPU",
     ]);
     const latency = report.measured.latency as MeasuredOf<"latency">;
@@ -141,7 +148,7 @@ describeWith("cc")("accept over the test double", () => {
       "program",
     ]);
     const xml = readFileSync(junit, "utf8");
-    expect(xml).toContain('<testsuites name="lite3rl accept" tests="7" failures="2"');
+    expect(xml).toContain('<testsuites name="lite3rl accept" tests="7" failures="4"');
     const validator = new Ajv({ allErrors: true });
     const schema = JSON.parse(readFileSync(ACCEPT_SCHEMA, "utf8")) as Record<string, unknown>;
     expect(schema).toEqual(JSON.parse(acceptSchema()) as Record<string, unknown>);
@@ -165,7 +172,7 @@ describeWith("cc")("accept over the test double", () => {
 
   test("fails power alone at 11 W, and takes 9 W with its source named", async () => {
     const hot = await accept("hot", [...ofDouble(), "--root", sensors("hot", 11)], faults());
-    const flags = [...ofDouble(), "--power-cmd", "echo 9"];
+    const flags = [...ofDouble(), "--power-cmd", "date +9.%N"];
     const cool = await accept("cool", flags, faults());
     expect([hot.report.verdict, hot.others, why(hot, "power")]).toEqual([
       "FAIL",
@@ -175,10 +182,10 @@ describeWith("cc")("accept over the test double", () => {
     expect([cool.report.verdict, cool.others, cool.report.rows[3]?.evidence]).toEqual([
       "INCOMPLETE",
       NO_NPU,
-      'command "echo 9"',
+      'command "date +9.%N"',
     ]);
     const { idle, load } = cool.report.measured.power as MeasuredOf<"power">;
-    expect([idle.meanW, load.meanW, idle.samples > 0]).toEqual([9, 9, true]);
+    expect([idle.meanW, load.meanW]).toEqual([expect.closeTo(9.5, 0), expect.closeTo(9.5, 0)]);
   });
 
   test("fails the actions alone where one run gives NaN", async () => {
@@ -208,7 +215,13 @@ describeWith("cc")("accept over the test double", () => {
   });
 
   test("lets rows be missing that may be, but the double stands for no NPU", async () => {
-    const flags = [...ofDouble(), "--allow-missing", "power", "--allow-missing", "latency,gait"];
+    const flags = [
+      ...ofDouble(),
+      "--allow-missing",
+      "power",
+      "--allow-missing",
+      "latency,gait,preprocessing,board",
+    ];
     const { report, status } = await accept("allowed", flags, faults());
     expect([
       status,
@@ -219,9 +232,33 @@ describeWith("cc")("accept over the test double", () => {
     ]).toEqual([
       1,
       "INCOMPLETE",
-      ["latency", "power", "gait"],
+      ["latency", "preprocessing", "power", "gait", "board"],
       ["figures of a test double of the NPU library stand for no NPU"],
-      2,
+      4,
+    ]);
+  });
+
+  test("prints what it measured where the archive could not be written in the end", async () => {
+    const [folder, junit] = [place("kept"), place("kept.xml")];
+    const flags = [...ofDouble(), "--output", join(folder, "a.tar.gz"), "--junit", junit];
+    const program = start([...words(flags), "--json"], faults());
+    const stderr = new TextStream(program.stderr);
+    await stderr.until(/accept: gait/);
+    writeFileSync(folder, "");
+    const [stdout, errors] = await Promise.all([
+      new Response(program.stdout).text(),
+      stderr.rest(),
+    ]);
+    const report = JSON.parse(stdout) as AcceptDocument;
+    expect([await program.exited, errors.trimEnd().split("\n").at(-1)]).toEqual([
+      6,
+      `error: Cannot write "${join(folder, "a.tar.gz")}": there is a file in its place; name a ` +
+        "place that can be written with --output",
+    ]);
+    expect([report.verdict, "archive" in report, existsSync(junit)]).toEqual([
+      "INCOMPLETE",
+      false,
+      true,
     ]);
   });
 
@@ -256,7 +293,9 @@ describe("accept without an NPU", () => {
     const { report, others, status } = await accept("cpu", files);
     expect([status, report.verdict, others]).toEqual([1, "INCOMPLETE", UNMEASURED]);
     const [latency, , parity, , gait] = report.rows;
-    expect(latency?.why).toMatch(/^no NPU: Cannot run .*; cpu took .*, which is no NPU's$/);
+    expect(latency?.why).toMatch(
+      /^no NPU: no librknnrt.so in [^;]*; cpu took .*, which is no NPU's$/,
+    );
     expect([parity?.evidence, gait?.evidence]).toEqual([
       "cpu and emulation",
       "cpu, lite3 (simulation)",

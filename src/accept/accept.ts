@@ -71,7 +71,9 @@ export async function accept(options: AcceptOptions): Promise<Accepted> {
   const { model, limits, allowMissing, stop } = options;
   const elsewhere = otherMachine(options.service);
   const source = openPower(options, elsewhere);
-  openFile(model)[Symbol.dispose]();
+  for (const path of [model, options.onnx, options.obsStats, options.dataset]) {
+    if (path !== undefined) openFile(path)[Symbol.dispose]();
+  }
   using board = await watchBoard({ ...options, librknnrt: options.npu.librknnrt });
   const readings = Math.max(POWER_HZ, READINGS_MIN / options.durationS);
   using power = "read" in source ? recordPower(source, 1 / readings) : undefined;

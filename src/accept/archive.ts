@@ -32,25 +32,29 @@ export interface Members {
   readonly runLog: Uint8Array | undefined;
 }
 
-export const memberNames = ({ runLog }: Members): string[] => [
-  PAGE,
-  ...(runLog === undefined ? [] : [RUN_LOG]),
-  SERVICE_LOG,
-];
+/** The document binds its evidence by digest; the page is made of the document. */
+export function describeMembers({ serviceLog, runLog }: Members): AcceptDocument["members"] {
+  return [
+    { name: PAGE, sha256: null },
+    ...(runLog === undefined ? [] : [{ name: RUN_LOG, sha256: sha256(runLog) }]),
+    { name: SERVICE_LOG, sha256: sha256(bytesOf(serviceLog)) },
+  ];
+}
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 export const documentText = (document: AcceptDocument): string =>
   `${JSON.stringify(document, null, 1)}\n`;
 
 /** The archive's bytes. Throws TOO_LARGE for what could not be read again. */
 export function encodeArchive(document: AcceptDocument, { serviceLog, runLog }: Members) {
-  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
   const files = new Map<string, Uint8Array>([
-    [DOCUMENT, bytes(documentText(document))],
-    [PAGE, bytes(renderAcceptPage(document))],
+    [DOCUMENT, bytesOf(documentText(document))],
+    [PAGE, bytesOf(renderAcceptPage(document))],
     ...(runLog === undefined ? [] : [[RUN_LOG, runLog] as const]),
-    [SERVICE_LOG, bytes(serviceLog)],
+    [SERVICE_LOG, bytesOf(serviceLog)],
   ]);
-  files.set(DIGESTS, bytes(digestsOf(files)));
+  files.set(DIGESTS, bytesOf(digestsOf(files)));
   const tar = encodeTar(files);
   if (tar.length > LIMITS.acceptanceBytes) {
     throw new Lite3Error(
@@ -83,7 +87,14 @@ export function parseArchive(bytes: Uint8Array): Map<string, Uint8Array> {
     }
     throw new FormatError(`it is no whole gzip: ${(error as Error).message}`);
   }
-  return parseTar(tar);
+  try {
+    return parseTar(tar);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw new FormatError(
+      `${error.message}; only the bytes that accept wrote verify, not an archive packed again`,
+    );
+  }
 }
 
 /** Refuses a file of another name than archives have, before any work. */

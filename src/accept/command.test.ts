@@ -38,7 +38,6 @@ test("accept --print-limits prints what --limits takes", async () => {
 });
 
 test("accept refuses what it could not do, before anything runs", async () => {
-  const typo = yaml("typo.yaml", "power: 1\n");
   const taken = yaml("taken.tar.gz", "mine");
   const flags = ["accept", "--model", model];
   expect([
@@ -46,7 +45,10 @@ test("accept refuses what it could not do, before anything runs", async () => {
     await run([...flags, "--duration", "3h"]),
     await run([...flags, "--output", join(directory, "x.zip")]),
     await run([...flags, "--output", taken]),
-    (await run([...flags, "--limits", typo])).status,
+    await run([...flags, "--log", taken]),
+    await run([...flags, "--output", "/proc/x.tar.gz"]),
+    await run([...flags, "--log", "/proc/x.mcap"]),
+    await run([...flags, "--junit", "/proc/x.xml"]),
     (await run([...flags, "--allow-missing", "nothing"])).status,
     (await run(["accept", "--model", join(directory, "none.rknn")])).status,
     await run([...flags, "--power-cmd", "echo 1", "--power-file", "x"]),
@@ -58,10 +60,58 @@ test("accept refuses what it could not do, before anything runs", async () => {
       2,
       `Cannot write the archive "${taken}": it is there already, name another with --output`,
     ),
-    2,
+    failed(2, `Cannot write the log "${taken}": it is there already, name another with --log`),
+    ...["x.tar.gz --output", "x.mcap --log", "x.xml --junit"].map((place) => {
+      const [name, flag] = place.split(" ");
+      const cure = `name a place that can be written with ${flag}`;
+      return failed(6, `Cannot write "/proc/${name}": there is no such directory; ${cure}`);
+    }),
     2,
     3,
     failed(2, "--power-sensor, --power-cmd and --power-file are three sources: name one of them"),
+  ]);
+});
+
+test("accept writes over nothing but a JUnit file, and no two outputs in one place", async () => {
+  const record = yaml("policy.rknn.json", "{}");
+  const old = yaml("old.xml", '<?xml version="1.0"?>\n<testsuites name="lite3rl accept">');
+  const both = join(directory, "both.tar.gz");
+  const flags = ["accept", "--model", model];
+  const other = yaml("other.yaml", "power_w: none\n");
+  expect([
+    await run([...flags, "--junit", record]),
+    await run([...flags, "--junit", model]),
+    await run([...flags, "--output", both, "--junit", both]),
+    // Refused for its limits: the file that is there may be replaced.
+    (await run([...flags, "--junit", old, "--limits", other])).stderr,
+  ]).toEqual([
+    failed(
+      2,
+      `Cannot write "${record}": the file that is there is no JUnit XML, name another with --junit`,
+    ),
+    failed(2, `Cannot write "${model}": it is the input "${model}", name another output`),
+    failed(2, `Cannot write "${both}": --output goes there too, name another with --junit`),
+    `error: Cannot use config "${other}": power_w is "none", need number\n`,
+  ]);
+});
+
+test("accept refuses limits that are none, and names those there are", async () => {
+  const refused = async (text: string) => {
+    const path = yaml("limits.yaml", text);
+    const { status, stderr } = await run(["accept", "--model", model, "--limits", path]);
+    return [status, stderr.replace(`error: Cannot use config "${path}": `, "").trimEnd()];
+  };
+  const { gait, ...others } = ACCEPT_LIMITS;
+  expect([
+    await refused("power: 1\n"),
+    await refused("gait:\n  fall: 1\n"),
+    await refused("power_w: .inf\n"),
+    await refused("gait:\n  slip_mps: .inf\n"),
+  ]).toEqual([
+    [2, `"power" is unknown, need some of ${Object.keys(others).join(", ")}, gait`],
+    [2, `"gait.fall" is unknown, need some of ${Object.keys(gait).join(", ")}`],
+    [2, "power_w is Infinity, need a finite number"],
+    [2, "gait.slip_mps is Infinity, need a finite number"],
   ]);
 });
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Measured, RowName } from "../report/accept_document.ts";
 import { MEASURED } from "../report/accept_report_fixture.ts";
 import { judgeAcceptance } from "./judge.ts";
+import { verdictLine } from "../report/verdict_line.ts";
 import { ACCEPT_LIMITS } from "./limits.ts";
 
 type Change = { readonly [N in RowName]?: object };
@@ -53,6 +54,60 @@ describe("judgeAcceptance()", () => {
       ["FAIL", "power fail: 11 W on average, need below the limit"],
       ["FAIL", "gait fail: the robot rolled over; falls is 1, at most 0"],
       ["FAIL", "gait fail: slip_mps is 0.4, at most 0.25"],
+    ]);
+  });
+
+  test("leaves preprocessing and the board's state open on a machine that is no RK3588", () => {
+    const soc = { state: "fails", found: "no device tree: the processor is a Xeon" };
+    const rows = [{ check: "SoC", needed: "an RK3588", ...soc }];
+    expect([
+      judged({ preprocessing: { soc } }),
+      judged({ board: { rows } }),
+      judged({ board: { rows: [] } }),
+    ]).toEqual([
+      ["INCOMPLETE", `preprocessing not measured: no RK3588: ${soc.found}; this CPU took 2 µs`],
+      ["INCOMPLETE", `board not measured: no RK3588: ${soc.found}`],
+      ["INCOMPLETE", "board not measured: no RK3588: nobody knows which"],
+    ]);
+  });
+
+  test("leaves power open that never changed, and fails it above the limit all the same", () => {
+    const load = { samples: 600, meanW: 11, maxW: 11 };
+    expect([
+      judged({ power: { constant: true } }),
+      judged({ power: { constant: true, load } }),
+    ]).toEqual([
+      ["INCOMPLETE", "power not measured: the reading never changed, 600 readings under load"],
+      ["FAIL", "power fail: 11 W on average, need below the limit"],
+    ]);
+  });
+
+  test("says in a line what a PASS rests on less than usual", () => {
+    const missing = { state: "missing", why: "none here" };
+    const limits = {
+      ...ACCEPT_LIMITS,
+      power_w: 9,
+      latency_duration_s: 1,
+      gait: { ...ACCEPT_LIMITS.gait, overrun_share: 0.9, height_min_m: 0.3 },
+    };
+    const files = [{ role: "limits", path: "lim.yaml", bytes: 9, sha256: "" }];
+    const line = (change: Change, allowed: readonly RowName[], given = ACCEPT_LIMITS) => {
+      const judgement = judgeAcceptance(but(change), given, allowed);
+      return verdictLine({ ...judgement, files: given === ACCEPT_LIMITS ? [] : files });
+    };
+    const change = { latency: missing, power: missing };
+    const low = { figures: { ...figures, heightM: { min: 0.31, max: 0.34, mean: 0.32 } } };
+    expect([
+      line({}, ["power"]),
+      line(change, ["latency", "power", "gait"]),
+      line({ gait: low }, [], limits),
+      line({ ...change, gait: low }, ["latency", "power"], limits),
+    ]).toEqual([
+      "PASS",
+      "PASS without latency, power",
+      "PASS; limits of lim.yaml (looser: latency_duration_s 1 < 10, overrun_share 0.9 > 0.01)",
+      "PASS without latency, power; limits of lim.yaml (looser: latency_duration_s 1 < 10, " +
+        "overrun_share 0.9 > 0.01)",
     ]);
   });
 

@@ -27,7 +27,7 @@ export const ACCEPT_LIMITS: AcceptLimits = {
 /** A minute of some µs a query fills 100 MB; more says nothing that the gait's run does not. */
 const LATENCY_DURATION_MAX_S = 60;
 
-const amount = v.optional(v.pipe(v.number(), v.minValue(0)));
+const amount = v.optional(v.pipe(v.number(), v.finite("a finite number"), v.minValue(0)));
 const limitsFileSchema = v.strictObject({
   npu_latency_p99_ms: amount,
   preprocessing_p99_ms: amount,
@@ -46,6 +46,25 @@ export function readAcceptLimits(path: string): AcceptLimits {
   const { gait, ...given } = checkYaml(path, limitsFileSchema, readYaml(path) ?? {});
   const both = { ...ACCEPT_LIMITS, ...given, gait: { ...ACCEPT_LIMITS.gait, ...gait } };
   return both as AcceptLimits;
+}
+
+/** Where less is asked by a smaller number. */
+const LEAST: readonly string[] = [
+  "height_min_m",
+  "gait_duration_s",
+  "latency_queries_min",
+  "latency_duration_s",
+];
+
+/** Limits that demand less than the usual: `overrun_share 0.9 > 0.01`. */
+export function looserThanUsual(limits: AcceptLimits): string[] {
+  const flat = ({ gait, ...others }: AcceptLimits) => ({ ...others, ...gait });
+  const usual = new Map(Object.entries(flat(ACCEPT_LIMITS)));
+  return Object.entries(flat(limits)).flatMap(([name, limit]) => {
+    const other = usual.get(name) ?? limit;
+    if (LEAST.includes(name)) return limit < other ? [`${name} ${limit} < ${other}`] : [];
+    return limit > other ? [`${name} ${limit} > ${other}`] : [];
+  });
 }
 
 /** As a file that `--limits` takes. */

@@ -126,7 +126,7 @@ describe("recordPower()", () => {
     using recorder = recordPower(source, 0.01);
     await taken;
     await Bun.sleep(5);
-    const loaded = sourceOf([8, 8]);
+    const loaded = sourceOf([8, 9, 9]);
     Object.assign(source, { read: loaded.source.read });
     recorder.load();
     await loaded.taken;
@@ -135,10 +135,21 @@ describe("recordPower()", () => {
       state: "measured",
       source: "a meter",
       idle: { meanW: 4, maxW: 4 },
-      load: { meanW: 8, maxW: 8 },
-      aboveIdleW: 4,
+      load: { maxW: 9 },
+      aboveIdleW: expect.closeTo(4.7, 0),
       constant: false,
     });
+  });
+
+  test("finds a reading that never changed under load, whatever it was before", async () => {
+    const { source, taken } = sourceOf([4]);
+    using recorder = recordPower(source, 0.01);
+    await taken;
+    const loaded = sourceOf([8, 8, 8]);
+    Object.assign(source, { read: loaded.source.read });
+    recorder.load();
+    await loaded.taken;
+    expect(recorder.finish()).toMatchObject({ state: "measured", constant: true });
   });
 
   test("measures nothing where the source broke off, or never answered under load", async () => {

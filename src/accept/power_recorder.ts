@@ -62,7 +62,7 @@ export function recordPower(source: PowerSource, intervalS: number): PowerRecord
         idle: phase(idle),
         load: phase(load),
         aboveIdleW: mean(load) - mean(idle),
-        constant: new Set(readings).size === 1,
+        constant: new Set(load).size === 1,
         series: { timeS: some(timeS), watts: some(readings), loadFromS },
       };
     },

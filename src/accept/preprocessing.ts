@@ -7,6 +7,8 @@
 import { turnEventLoop } from "../base/event_loop.ts";
 import { assert } from "../base/assert.ts";
 import { generateObservations } from "../dataset/generate_observations.ts";
+import { checkSoc } from "../doctor/board.ts";
+import { openTree } from "../doctor/tree.ts";
 import type { Measured } from "../report/accept_document.ts";
 import type { Policy } from "../runtime/policy.ts";
 import { RequestFramer } from "../wire/framer.ts";
@@ -46,6 +48,7 @@ export async function measurePreprocessing(
     framer.next();
     if (query % QUERIES_PER_TURN === 0) await turnEventLoop();
   }
+  const { state, found } = checkSoc(openTree("/"));
   return {
     state: "measured",
     steps: [
@@ -54,5 +57,6 @@ export async function measurePreprocessing(
     ],
     queries: tookUs.length,
     us: spreadOf(tookUs.toSorted((a, b) => a - b)),
+    soc: { state, found },
   };
 }

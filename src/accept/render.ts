@@ -5,6 +5,7 @@
 import { plain } from "../base/text.ts";
 import { figure, microseconds, paint, passed, table } from "../cli/output.ts";
 import type { AcceptDocument, AcceptRow } from "../report/accept_document.ts";
+import { verdictLine } from "../report/verdict_line.ts";
 import type { Suite } from "../report/junit.ts";
 import type { Verification } from "./verify.ts";
 
@@ -14,7 +15,7 @@ const STATES = {
   "not measured": () => paint("yellow", "not measured"),
 } as const;
 
-export function renderAcceptance(document: AcceptDocument, archive: string, digest: string) {
+export function renderAcceptance(document: AcceptDocument, archive: string | undefined) {
   const rows = document.rows.map(({ title, state, limit, found, evidence }) => [
     title,
     limit,
@@ -28,8 +29,8 @@ export function renderAcceptance(document: AcceptDocument, archive: string, dige
     ...latencyLines(document),
     ...document.reasons,
     ...document.notes,
-    `${archive}: sha256 ${digest}`,
-    `verdict: ${document.verdict}`,
+    archive ?? "nothing was archived",
+    `verdict: ${verdictLine(document)}`,
   ].join("\n");
 }
 
@@ -62,21 +63,26 @@ export function renderVerification({ archive, sha256, sound, checks, document }:
     ...(document === undefined
       ? []
       : [`of ${plain(document.model)}, ${plain(document.startedAt)}`]),
-    sound
-      ? `sound; its verdict: ${document?.verdict}`
+    sound && document !== undefined
+      ? `sound; its verdict: ${verdictLine(document)}`
       : "NOT sound: its verdict counts for nothing",
   ].join("\n");
 }
 
 /** A row that may not be missing fails there too: a CI must not be green without it. */
-export function suiteOf({ model, verdict, rows }: AcceptDocument): Suite {
+export function suiteOf(document: AcceptDocument): Suite {
+  const { model, rows } = document;
   const cases = rows.map((row) => ({
     name: row.title,
     failures: failuresOf(row),
     ...(row.state === "not measured" && row.allowedMissing ? { skipped: row.why } : {}),
   }));
   const evidence = rows.map(({ name, evidence: of }) => [`evidence.${name}`, of ?? ""]);
-  return { name: model, properties: { verdict, ...Object.fromEntries(evidence) }, cases };
+  return {
+    name: model,
+    properties: { verdict: verdictLine(document), ...Object.fromEntries(evidence) },
+    cases,
+  };
 }
 
 export function failuresOf({ state, why, allowedMissing }: AcceptRow): readonly string[] {

@@ -50,9 +50,11 @@ export async function openSubject(options: SubjectOptions): Promise<Subject> {
     return subjectOf(model, policy, onnx, noNpu);
   } catch (error) {
     if (!(error instanceof Lite3Error) || !ELSEWHERE.includes(error.code)) throw error;
-    const noNpu = `no NPU: ${error.message}`;
+    const reason = error.message.replace(/^Cannot run "[^"]*": /, "");
+    // What mends it is said once, by the warning; the rows name what was found.
+    const noNpu = `no NPU: ${reason.replace(/(?:, need |; ).*$/s, "")}`;
     if (onnx === undefined) return subjectOf(model, undefined, undefined, noNpu);
-    warn(`${model} does not run here, ${onnx} stands in on the CPU: ${error.message}`);
+    warn(`${model} does not run here, ${onnx} stands in on the CPU: ${reason}`);
     return subjectOf(onnx, await openPolicy(onnx, obsStats, { backend: "auto" }), onnx, noNpu);
   }
 }

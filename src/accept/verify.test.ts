@@ -24,10 +24,12 @@ import { runStep } from "../run_log/run_step_fixture.ts";
 import { openRunLog } from "../run_log/write_run_log.ts";
 import {
   archiveName,
+  describeMembers,
   digestsOf,
   DIGESTS,
   documentText,
   encodeArchive,
+  type Members,
   parseArchive,
 } from "./archive.ts";
 import { gaitOfLog } from "./gait_log.ts";
@@ -57,11 +59,12 @@ beforeAll(async () => {
     measured,
     limits: LIMITS,
     allowMissing: [],
+    members: describeMembers(members()),
   });
   whole = encodeArchive(document, members());
 });
 
-const members = () => ({ serviceLog: "READY\n", runLog: readFileSync(logPath) });
+const members = (): Members => ({ serviceLog: "READY\n", runLog: readFileSync(logPath) });
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 function write(name: string, content: Uint8Array): string {
@@ -122,12 +125,20 @@ describe("verifyArchive()", () => {
       await problemsOf(addedAgain),
       (await problemsOf(unlisted)).at(-1),
     ]).toEqual([
-      [expect.stringMatching(/^service\.log: sha256 is \w{12}…, SHA256SUMS says \w{12}…$/)],
+      [
+        expect.stringMatching(/^service\.log: sha256 is \w{12}…, SHA256SUMS says \w{12}…$/),
+        "files: service.log is not the one of report.json",
+      ],
       ["service.log: SHA256SUMS lists it, and it is missing", "files: service.log is missing"],
       ["notes.txt: SHA256SUMS does not list it", 'files: "notes.txt" was added'],
       ['files: "notes.txt" was added'],
       "files: SHA256SUMS is missing",
     ]);
+  });
+
+  test("binds the service's log and the run's to the document", async () => {
+    const log = edited((files) => files.set("service.log", bytes("READY!\n")), "again");
+    expect(await problemsOf(log)).toEqual(["files: service.log is not the one of report.json"]);
   });
 
   test("finds a verdict that does not follow from the figures", async () => {
@@ -166,7 +177,10 @@ describe("verifyArchive()", () => {
     expect([await problemsOf(long), await problemsOf(noLog), await problemsOf(noMcap)]).toEqual([
       ["gait: figures.durationS is not what run.mcap says"],
       ["files: run.mcap is missing", "gait: there is no run.mcap of its figures"],
-      [expect.stringMatching(/^gait: run\.mcap: it (?:is no sound MCAP|has no steps)/)],
+      [
+        "files: run.mcap is not the one of report.json",
+        expect.stringMatching(/^gait: run\.mcap: it (?:is no sound MCAP|has no steps)/),
+      ],
     ]);
   });
 
@@ -197,14 +211,19 @@ describe("verifyArchive()", () => {
     const other = gzipSync(encodeTar(new Map([["a", bytes("b")]])));
     const linked = Buffer.from(encodeTar(parseArchive(whole)));
     linked.write("2", 156);
+    const later = Buffer.from(encodeTar(parseArchive(whole)));
+    later.write("00000000001", 136);
     const bomb = gzipSync(Buffer.alloc((512 << 20) + 512), { level: 1 });
     const found = [
       await refuse("cut.tar.gz", whole.subarray(0, whole.length - 100)),
       await refuse("text.tar.gz", bytes("no archive")),
       await refuse("other.tar.gz", other),
       await refuse("link.tar.gz", gzipSync(linked)),
+      await refuse("later.tar.gz", gzipSync(later)),
       await refuse("bomb.tar.gz", bomb),
     ];
+    const unlike = 'the header of "report.json" is not as lite3rl writes it';
+    const again = "; only the bytes that accept wrote verify, not an archive packed again";
     expect(found.map(({ code, message }) => [code, message.replace(`${directory}/`, "")])).toEqual([
       ["MALFORMED", 'Cannot verify "cut.tar.gz": it is no whole gzip: unexpected end of file'],
       ["MALFORMED", 'Cannot verify "text.tar.gz": it is no whole gzip: incorrect header check'],
@@ -213,7 +232,11 @@ describe("verifyArchive()", () => {
         'Cannot verify "other.tar.gz": it has no report.json, need an archive that lite3rl ' +
           "accept wrote",
       ],
-      ["MALFORMED", 'Cannot verify "link.tar.gz": "report.json" is a symbolic link, need a file'],
+      [
+        "MALFORMED",
+        'Cannot verify "link.tar.gz": "report.json" is a symbolic link, need a file' + again,
+      ],
+      ["MALFORMED", `Cannot verify "later.tar.gz": ${unlike}${again}`],
       ["TOO_LARGE", 'Cannot verify "bomb.tar.gz": it unpacks to more than 536870912 bytes'],
     ]);
   });

@@ -48,21 +48,25 @@ export interface Verification {
 export function verifyArchive(path: string): Promise<Verification> {
   return describeSource("Cannot verify", path, async () => {
     const bytes = readFile(path, LIMITS.acceptanceBytes);
-    const files = parseArchive(bytes);
-    const text = decode(files.get(DOCUMENT));
-    if (text === undefined) {
-      throw new FormatError(`it has no ${DOCUMENT}, need an archive that lite3rl accept wrote`);
-    }
-    const document = parseDocument(text);
-    const checks = [
-      ...checkDigests(files),
-      ...(document === undefined
-        ? [failed(DOCUMENT, "it is not what its schema says")]
-        : checkDocument(document, text, files)),
-    ];
-    const sound = checks.every(({ ok }) => ok);
-    return { archive: path, sha256: sha256(bytes), sound, checks, document };
+    return { archive: path, sha256: sha256(bytes), ...verifyBytes(bytes) };
   });
+}
+
+/** The same of an archive's bytes. Throws FormatError for what is no archive at all. */
+export function verifyBytes(bytes: Uint8Array): Omit<Verification, "archive" | "sha256"> {
+  const files = parseArchive(bytes);
+  const text = decode(files.get(DOCUMENT));
+  if (text === undefined) {
+    throw new FormatError(`it has no ${DOCUMENT}, need an archive that lite3rl accept wrote`);
+  }
+  const document = parseDocument(text);
+  const checks = [
+    ...checkDigests(files),
+    ...(document === undefined
+      ? [failed(DOCUMENT, "it is not what its schema says")]
+      : checkDocument(document, text, files)),
+  ];
+  return { sound: checks.every(({ ok }) => ok), checks, document };
 }
 
 type Files = ReadonlyMap<string, Uint8Array>;
@@ -118,12 +122,17 @@ function checkDocument(document: AcceptDocument, text: string, files: Files): Ar
 }
 
 function checkMembers({ members }: AcceptDocument, files: Files): ArchiveCheck {
-  const named = [DOCUMENT, ...members, DIGESTS];
+  const named = [DOCUMENT, ...members.map(({ name }) => name), DIGESTS];
   const lacking = named
     .filter((name) => !files.has(name))
     .map((name) => `${plain(name)} is missing`);
   const added = [...files.keys()].filter((name) => !named.includes(name));
-  const problems = [...lacking, ...added.map((name) => `${quote(name)} was added`)];
+  const other = members.flatMap(({ name, sha256: digest }) => {
+    const content = files.get(name);
+    if (content === undefined || digest === null || sha256(content) === digest) return [];
+    return [`${plain(name)} is not the one of ${DOCUMENT}`];
+  });
+  const problems = [...lacking, ...added.map((name) => `${quote(name)} was added`), ...other];
   if (problems.length > 0) return failed("files", problems.join("; "));
   return passed("files", `${files.size}, none missing, none added`);
 }

@@ -69,7 +69,7 @@ describe("agent --json", () => {
         velocityError: vector,
         heightM: { min: number, max: number, mean: number },
         feetDown: number,
-        overruns: 0,
+        overruns: null,
         latencyUs: { p50: number, p99: number, max: number },
         requestedSteps: 60,
         realTime: false,

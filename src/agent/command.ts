@@ -190,7 +190,7 @@ export default defineCommand({
         ...(environment.trajectoryHash && { trajectorySha256: environment.trajectoryHash() }),
       },
       text: [
-        renderSummary(summary, `${name}, ${arithmetic}`, !flags.fast),
+        renderSummary(summary, `${name}, ${arithmetic}`),
         ...(verdict ? ["", renderVerdict(verdict)] : []),
       ].join("\n"),
       ...failure(episode, verdict),

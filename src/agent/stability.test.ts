@@ -90,7 +90,9 @@ describe("agent --verdict", () => {
     const { status, stderr } = await run([...agent, "--verdict", "--limits", limits]);
     expect([status, stderr]).toEqual([
       2,
-      expect.stringContaining(`error: Cannot use config "${limits}": slip`),
+      expect.stringContaining(
+        `error: Cannot use config "${limits}": "slip" is unknown, need some of falls, `,
+      ),
     ]);
     expect(await run([...agent, "--limits", limits])).toEqual(
       failed(2, "--limits is for --verdict: give both"),

@@ -74,7 +74,7 @@ export function createStability(
     ...(isVaried ? { commandAt } : {}),
     judge({ fall }) {
       const figures = gait.figures();
-      const rows = judgeGait(figures, fall === undefined ? 0 : 1, limits, !fast);
+      const rows = judgeGait(figures, fall === undefined ? 0 : 1, limits);
       return { pass: rows.every(({ ok }) => ok), limits: rows, gait: figures };
     },
   };

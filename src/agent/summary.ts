@@ -27,7 +27,8 @@ export interface EpisodeFigures {
   readonly totalReward: number;
   /** Ends by the environment that were no fall; each began another episode. */
   readonly restarts: number;
-  readonly overruns: number;
+  /** Null where no period was kept. */
+  readonly overruns: number | null;
   readonly latencyUs: Latency;
 }
 
@@ -146,7 +147,7 @@ function axes([vx, vy, wz]: Command): string {
 }
 
 /** The summary as a table for a terminal. */
-export function renderSummary(summary: EpisodeSummary, ranOn: string, realTime: boolean): string {
+export function renderSummary(summary: EpisodeSummary, ranOn: string): string {
   const { latencyUs, restarts } = summary;
   const isWalk = summary.walkedM !== undefined;
   const rows: [string, string][] = [
@@ -155,7 +156,12 @@ export function renderSummary(summary: EpisodeSummary, ranOn: string, realTime: 
       `${summary.durationS.toFixed(2)} s, ${summary.steps} steps at ${figure(summary.rateHz)} Hz`,
     ],
     ["falls", summary.falls === 0 ? "0" : `${summary.falls}: ${summary.ending}`],
-    ["overruns", realTime ? `${summary.overruns} of ${summary.steps}` : "none counted with --fast"],
+    [
+      "overruns",
+      summary.overruns === null
+        ? "not counted with --fast"
+        : `${summary.overruns} of ${summary.steps}`,
+    ],
     [
       "latency",
       `p50 ${microseconds(latencyUs.p50)}, p99 ${microseconds(latencyUs.p99)}, ` +

@@ -118,6 +118,23 @@ export function writeDescribedFile(
   file.publish();
 }
 
+/**
+ * Refuses, before any work, a place where `writeFileAtomic` could not write: it makes a temporary
+ * file there and removes it. A directory that is to be made is tried by the one above it.
+ */
+export function checkWritable(path: string, flag?: string): void {
+  const target = existsSync(path) ? realpathSync(path) : path;
+  let folder = dirname(target);
+  while (!existsSync(folder) && folder !== dirname(folder)) folder = dirname(folder);
+  const temporary = join(folder, `.${basename(target)}.${ownerMark()}.tmp`);
+  try {
+    closeSync(openSync(temporary, "wx"));
+    rmSync(temporary);
+  } catch (error) {
+    throw cannotWrite(path, error, flag);
+  }
+}
+
 /** Removes a file that may not be there. */
 export function removeFile(path: string): void {
   try {
@@ -271,7 +288,7 @@ export function checkReplaces(
 }
 
 /** Enough to know a kind of file by its first bytes. */
-const HEAD_BYTES = 16;
+const HEAD_BYTES = 512;
 
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

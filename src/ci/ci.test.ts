@@ -45,7 +45,7 @@ interface Step {
 }
 
 interface GithubWorkflow {
-  readonly on: Record<string, { paths: string[] } | null>;
+  readonly on: Record<string, { branches?: string[]; paths: string[] } | null>;
   readonly env: Record<string, string>;
   readonly jobs: {
     policy: { defaults: { run: { "working-directory": string } }; steps: Step[] };
@@ -89,7 +89,11 @@ describe("lite3rl ci init", () => {
     expect(errorsOf(content.replace("runs-on", "run-on"))).not.toEqual([]);
     const { on, jobs } = readGithub(root);
     const paths = [...WATCHED, FILES.github];
-    expect(on).toEqual({ push: { paths }, pull_request: { paths }, workflow_dispatch: null });
+    expect(on).toEqual({
+      push: { branches: ["main", "master"], paths },
+      pull_request: { paths },
+      workflow_dispatch: null,
+    });
     const { steps } = jobs.policy;
     const uses = steps.flatMap((step) => step.uses ?? []);
     expect(uses.filter((action) => !/^[\w-]+\/[\w-]+@[\da-f]{40}$/.test(action))).toEqual([]);
@@ -122,6 +126,51 @@ describe("lite3rl ci init", () => {
     const { before_script: before, artifacts } = readGitlab(root);
     expect(before.at(-1)).toBe("cd 'policy/rk 3588'");
     expect(artifacts.paths).toEqual(["policy/rk 3588/reports", "policy/rk 3588/build"]);
+  });
+
+  test("watches what lite3rl.yaml names, and keeps what is made outside of build/", async () => {
+    const { root } = await makeProject("named");
+    const files = [
+      "env/slope.py",
+      "margins.yaml",
+      "sets/calib.npy",
+      "npu/walk.rknn",
+      "build/a.npy",
+    ];
+    for (const name of files) {
+      mkdirSync(dirname(join(root, name)), { recursive: true });
+      writeFileSync(join(root, name), "x");
+    }
+    const yaml = `env: env.slope:make
+dataset: sets/calib.npy
+export: { checkpoint: inputs/policy.pt, output: build/policy.onnx }
+convert:
+  onnx: build/policy.onnx
+  output: npu/walk.rknn
+  closed-loop: true
+  margins: margins.yaml
+  episodes: 90
+parity: { dataset: build/a.npy }
+serve: { model: inputs/obs_stats.npz }
+`;
+    writeFileSync(join(root, "lite3rl.yaml"), yaml);
+    expect((await run(["ci", "init", "gitlab"], { cwd: root })).status).toBe(0);
+    const { rules, script, artifacts } = readGitlab(root);
+    expect(rules[1]?.changes).toEqual([
+      "inputs/policy.pt",
+      "env/slope.py",
+      "sets/calib.npy",
+      "margins.yaml",
+      "lite3rl.yaml",
+      FILES.gitlab,
+    ]);
+    const made = ["npu/walk.rknn", "npu/walk.rknn.json", "npu/walk.rknn.log"];
+    expect(artifacts.paths).toEqual(["reports", "build", ...made]);
+    expect(script.at(-1)).toBe(
+      "lite3rl parity onnx rknn --require toolkit-simulator --closed-loop --mae 0.1 " +
+        "--episodes 90 --margins margins.yaml " +
+        "--report reports/parity.html --junit reports/parity.xml",
+    );
   });
 
   test("collects nothing where the project has no environment", async () => {
@@ -179,8 +228,8 @@ const program = `#!/bin/sh\nexec ${programCommand().map(shellWord).join(" ")} "$
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
-  fetch: ({ url }) =>
-    url.endsWith("/lite3rl-linux-x64")
+  fetch: ({ url, headers }) =>
+    url.endsWith("/lite3rl-linux-x64") || headers.get("x-token") === "secret"
       ? new Response(program)
       : url.endsWith("/binary")
         ? new Response(Bun.file(BINARIES.x64))
@@ -311,6 +360,17 @@ describe("the download in a workflow", () => {
     expect(results[1]?.said).toContain("FAILED");
     expect(results[2]?.said).toContain("404");
     rmSync(home, { recursive: true, force: true });
+  });
+
+  test("brings the header of a release that is private", async () => {
+    const { root } = await makeProject("private");
+    await run(["ci", "init", "gitlab", root]);
+    const { before_script: before } = readGitlab(root);
+    const HOME = join(directory, "home-private");
+    const given = { ...variables, LITE3RL_URL: `${variables.LITE3RL_URL}-private` };
+    const env = { ...given, HOME, LITE3RL_HEADER: "X-Token: secret" };
+    const script = [...before, "lite3rl --version"].join("\n");
+    expect(await shell(script, { cwd: root, env })).toMatchObject({ status: 0 });
   });
 });
 

@@ -67,6 +67,7 @@ export default defineCommand({
         ),
         "",
         `${path}: runs when ${project.watched.join(", ")} change; ${shown}`,
+        "Of a private release, LITE3RL_HEADER is a secret with the token's header",
       ].join("\n"),
     };
   },

@@ -1,22 +1,19 @@
 /**
- * What a workflow has to know of a project: where it lies in its repository, and the files that
- * decide what its policy is, by `lite3rl.yaml`.
+ * What a workflow has to know of a project: where it lies in its repository, the files that decide
+ * what its policy is, and where the .rknn goes, by `lite3rl.yaml`.
  */
 
-import { existsSync, realpathSync } from "node:fs";
-import { dirname, isAbsolute, join, relative } from "node:path";
-import * as v from "valibot";
+import { existsSync, realpathSync, statSync } from "node:fs";
+import { dirname, isAbsolute, join, normalize, relative } from "node:path";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { checkYaml, readYaml } from "../policy/yaml_file.ts";
-
-const SETTINGS = "lite3rl.yaml";
-
-/** The keys that name what the policy comes from. */
-const Settings = v.object({
-  "obs-stats": v.optional(v.string()),
-  env: v.optional(v.string()),
-  export: v.object({ checkpoint: v.string(), config: v.optional(v.string()) }),
-});
+import { recordPath } from "../policy/conversion_record.ts";
+import {
+  PROJECT_FILE,
+  projectOnnx,
+  projectRknn,
+  type ProjectSettings,
+  readProjectFile,
+} from "../policy/project_file.ts";
 
 export interface Project {
   /** The repository's root: the nearest directory above with a `.git`, or the project itself. */
@@ -25,36 +22,89 @@ export interface Project {
   readonly inside: string;
   /** Files whose change means another policy, as seen from the project. */
   readonly watched: readonly string[];
+  /** What the steps make outside of build/, as seen from the project. */
+  readonly made: readonly string[];
   /** Has it an environment to collect observations in? */
   readonly collects: boolean;
+  /** How its files are accepted: by walking too, where convert does so. */
+  readonly settings: ProjectSettings;
 }
 
 /** Throws NOT_FOUND where there is no project, CONFIG where it names no checkpoint or one outside. */
 export function readProject(directory: string): Project {
-  const settings = join(directory, SETTINGS);
-  if (!existsSync(settings)) {
+  const settings = readProjectFile(directory);
+  const place = join(directory, PROJECT_FILE);
+  if (settings === undefined) {
     throw new Lite3Error(
       "NOT_FOUND",
-      `Cannot write a workflow for ${quote(directory)}: it has no ${SETTINGS}, need a project; ` +
-        "lite3rl init makes one",
+      `Cannot write a workflow for ${quote(directory)}: it has no ${PROJECT_FILE}, need a ` +
+        "project; lite3rl init makes one",
     );
   }
-  const { env, ...named } = checkYaml(settings, Settings, readYaml(settings));
-  const { checkpoint, config } = named.export;
-  const watched = [checkpoint, named["obs-stats"], config, SETTINGS].filter(
-    (name) => name !== undefined,
-  );
-  const place = realpathSync(directory);
-  const root = repositoryOf(place) ?? place;
-  for (const name of watched) {
-    if (!isAbsolute(name) && !relative(root, join(place, name)).startsWith("..")) continue;
+  const checkpoint = settings.export?.checkpoint;
+  if (checkpoint === undefined) {
     throw new Lite3Error(
       "CONFIG",
-      `Cannot watch ${quote(name)}: it is outside of the repository ${quote(root)}, ` +
-        `need a path in it in ${quote(settings)}`,
+      `Cannot use config ${quote(place)}: export.checkpoint is missing, need the policy's file`,
     );
   }
-  return { root, inside: relative(root, place) || ".", watched, collects: env !== undefined };
+  const home = realpathSync(directory);
+  const root = repositoryOf(home) ?? home;
+  const isInside = (name: string): boolean =>
+    !isAbsolute(name) && !relative(root, join(home, name)).startsWith("..");
+  const decisive = [checkpoint, settings["obs-stats"], settings.export?.config];
+  const needed = decisive.filter((name) => name !== undefined);
+  const stranger = needed.find((name) => !isInside(name));
+  if (stranger !== undefined) {
+    throw new Lite3Error(
+      "CONFIG",
+      `Cannot watch ${quote(stranger)}: it is outside of the repository ${quote(root)}, ` +
+        `need a path in it in ${quote(place)}`,
+    );
+  }
+  const more = namedFiles(settings, directory).filter(isInside);
+  return {
+    root,
+    inside: relative(root, home) || ".",
+    watched: [...new Set([...needed, ...more, PROJECT_FILE])],
+    made: madeFiles(settings).filter((name) => isInside(name) && !isBuilt(name)),
+    collects: settings.env !== undefined,
+    settings,
+  };
+}
+
+/** Sections whose verbs a workflow runs. */
+const SECTIONS = ["export", "collect", "convert", "parity"] as const;
+
+const isBuilt = (name: string): boolean => normalize(name).startsWith("build/");
+
+/** What is there of all that the file names, without what the steps make: sets, limits, modules. */
+function namedFiles(settings: ProjectSettings, directory: string): string[] {
+  const made = new Set(madeFiles(settings).map(normalize));
+  const sections = SECTIONS.flatMap((name) => Object.values(settings[name] ?? {}));
+  return [...Object.values(settings), ...sections]
+    .flat()
+    .filter((value) => typeof value === "string")
+    .flatMap((value) => [value, ...moduleFiles(value)])
+    .filter((name) => isFile(join(directory, name)))
+    .filter((name) => !isBuilt(name) && !made.has(normalize(name)));
+}
+
+/** The file of `./my_env.ts:make` or `my_package.my_env:make`. */
+function moduleFiles(value: string): string[] {
+  const [, module = ""] = /^([^:]+):\w+$/.exec(value) ?? [];
+  const path = module.replaceAll(".", "/");
+  return module === "" ? [] : [module, `${path}.py`, `${path}/__init__.py`];
+}
+
+const isFile = (path: string): boolean => existsSync(path) && statSync(path).isFile();
+
+/** What the steps leave: the .onnx, the set, the .rknn, its record and the toolkit's log. */
+function madeFiles(settings: ProjectSettings): string[] {
+  const rknn = projectRknn(settings);
+  const exported = settings.export?.output ?? projectOnnx(settings);
+  const ofRknn = rknn === undefined ? [] : [rknn, recordPath(rknn), `${rknn}.log`];
+  return [exported, settings.collect?.output, ...ofRknn].filter((name) => name !== undefined);
 }
 
 function repositoryOf(place: string): string | undefined {

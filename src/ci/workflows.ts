@@ -6,6 +6,8 @@
 
 import { join } from "node:path";
 import { shellWord } from "../base/text.ts";
+import { CLOSED_LOOP_MAE } from "../closed_loop/plan.ts";
+import type { ProjectSettings } from "../policy/project_file.ts";
 import { DEFAULT_TOOLKIT } from "../rknn_toolkit/locks.ts";
 import type { Project } from "./project.ts";
 
@@ -27,21 +29,30 @@ const PYTHON = "3.11";
 const REPORTS = "reports";
 const CACHE_KEY = `lite3rl-rknn-toolkit2-${DEFAULT_TOOLKIT}-python${PYTHON}`;
 
-/** What is kept of a run, also of one that failed. */
-const KEPT = [REPORTS, "build"];
+/** What is kept of a run, also of one that failed: with what is made outside of build/. */
+const keptOf = ({ made }: Project): readonly string[] => [REPORTS, "build", ...made];
 
-/** The binary into ~/.local/bin, or a stop where it is not the one that is meant. */
+/**
+ * The binary into ~/.local/bin, or a stop where it is not the one that is meant. A release that is
+ * private needs a header with a token, which no argument shows.
+ */
 const INSTALL = [
   ': "${LITE3RL_URL:?set this CI variable to where lite3rl-linux-x64 can be downloaded from}"',
   ': "${LITE3RL_SHA256:?set this CI variable to the SHA-256 of that file}"',
   'mkdir -p "$HOME/.local/bin"',
-  'curl -fsSL --retry 3 -o "$HOME/.local/bin/lite3rl" "$LITE3RL_URL"',
+  'printf "%s\\n" "${LITE3RL_HEADER:-Accept: */*}" | ' +
+    'curl -fsSL --retry 3 -H @- -o "$HOME/.local/bin/lite3rl" "$LITE3RL_URL"',
   'echo "$LITE3RL_SHA256  $HOME/.local/bin/lite3rl" | sha256sum --check',
   'chmod +x "$HOME/.local/bin/lite3rl"',
 ];
 
+interface Step {
+  readonly name: string;
+  readonly run: string;
+}
+
 /** The policy's way, each step as `lite3rl.yaml` has it. */
-function steps({ collects }: Project): { readonly name: string; readonly run: string }[] {
+function steps({ collects, settings }: Project): readonly Step[] {
   return [
     { name: "Install rknn-toolkit2", run: "lite3rl toolkit install" },
     { name: "Export", run: "lite3rl export" },
@@ -50,10 +61,27 @@ function steps({ collects }: Project): { readonly name: string; readonly run: st
     {
       name: "Check parity",
       run:
-        "lite3rl parity onnx rknn --require toolkit-simulator " +
+        `lite3rl parity onnx rknn --require toolkit-simulator${walking(settings)} ` +
         `--report ${REPORTS}/parity.html --junit ${REPORTS}/parity.xml`,
     },
   ];
+}
+
+/**
+ * Where convert accepts a file by its walk, parity asks for the same: with the MAE that may be
+ * larger then, and the same episodes. What the file says of parity itself stands.
+ */
+function walking({ convert, parity, seed }: ProjectSettings): string {
+  if (convert?.["closed-loop"] !== true) return "";
+  const flags = {
+    mae: parity?.mae === undefined ? (convert.mae ?? CLOSED_LOOP_MAE) : undefined,
+    episodes: convert.episodes,
+    margins: convert.margins,
+    seed: convert.seed ?? seed,
+  };
+  const given = Object.entries(flags).filter(([, value]) => value !== undefined);
+  const words = given.map(([name, value]) => ` --${name} ${shellWord(String(value))}`);
+  return ` --closed-loop${words.join("")}`;
 }
 
 const quoted = (text: string): string => JSON.stringify(text);
@@ -70,7 +98,8 @@ const head = (kind: string): string =>
 const triggers = ({ inside, watched }: Project, workflow: string): string[] =>
   [...watched.map((name) => join(inside, name)), workflow].map((path) => `- ${quoted(path)}`);
 
-const kept = ({ inside }: Project): string[] => KEPT.map((name) => join(inside, name));
+const kept = (project: Project): string[] =>
+  keptOf(project).map((name) => join(project.inside, name));
 
 const GITHUB: Workflow = {
   file: ".github/workflows/lite3rl.yml",
@@ -80,8 +109,10 @@ const GITHUB: Workflow = {
     const run = steps(project).map(({ name, run }) => `- name: ${name}\n        run: ${run}`);
     return `${head("github")}
 name: lite3rl
+# A branch runs by its pull request, so that no change runs twice; push is for the default branch.
 on:
   push:
+    branches: [main, master]
     paths:
 ${paths}
   pull_request:
@@ -93,6 +124,10 @@ permissions:
   contents: read
 
 env:
+  # Of a private release: a secret such as "Authorization: token ...", empty otherwise. From
+  # GitHub, LITE3RL_URL is the asset's API address then, and "Accept: application/octet-stream"
+  # a second line of the secret.
+  LITE3RL_HEADER: \${{ secrets.LITE3RL_HEADER }}
   LITE3RL_URL: \${{ vars.LITE3RL_URL }}
   LITE3RL_SHA256: ${digest === undefined ? "${{ vars.LITE3RL_SHA256 }}" : quoted(digest)}
 
@@ -143,12 +178,15 @@ const GITLAB: Workflow = {
     const asItem = (command: string): string => `- ${quoted(command)}`;
     const known = digest === undefined ? [] : [`LITE3RL_SHA256: ${quoted(digest)}`];
     return `${head("gitlab")}
+# A private release needs the masked variable LITE3RL_HEADER: "PRIVATE-TOKEN: ...", or for this
+# project's own packages "JOB-TOKEN: $CI_JOB_TOKEN".
 lite3rl:
   image: python:${PYTHON}-bookworm
   timeout: 30 minutes
   rules:
     - if: $CI_PIPELINE_SOURCE == "web"
-    - changes:
+    - if: $CI_COMMIT_BRANCH
+      changes:
 ${lines(8, triggers(project, path))}
   variables:
 ${lines(4, ['XDG_CACHE_HOME: "$CI_PROJECT_DIR/.cache"', ...known])}

@@ -10,8 +10,12 @@ import * as v from "valibot";
 const directory = temporaryDirectory();
 
 /** A verb of no program, with these positionals; the name is one that cac registers. */
-const commandWith = (positionals: string): Command =>
+const commandWith = (
+  positionals: string,
+  more: Pick<Command, "positionalsTogether"> = {},
+): Command =>
   defineCommand({
+    ...more,
     name: "inspect",
     positionals,
     summary: "For tests",
@@ -23,8 +27,8 @@ const commandWith = (positionals: string): Command =>
   });
 
 /** Positionals and flags with a configuration file of this content. */
-function withFile(positionals: string, yaml: string, ...argv: string[]): unknown {
-  const command = commandWith(positionals);
+function withFile(positionals: string | Command, yaml: string, ...argv: string[]): unknown {
+  const command = typeof positionals === "string" ? commandWith(positionals) : positionals;
   const file = join(directory, "some.yaml");
   mkdirSync(directory, { recursive: true });
   writeFileSync(file, yaml);
@@ -70,6 +74,15 @@ describe("positional arguments", () => {
       { positionals: ["1.onnx", second], flags: {} },
       { positionals: ["x", second], flags: {} },
       { positionals: ["x", "y"], flags: {} },
+    ]);
+  });
+
+  test("replace all that the file says where they are one thing", () => {
+    const command = commandWith("<a> [b]", { positionalsTogether: true });
+    const yaml = "inspect: {a: 1.onnx, b: two}";
+    expect([withFile(command, yaml), withFile(command, yaml, "x")]).toEqual([
+      { positionals: ["1.onnx", "two"], flags: {} },
+      { positionals: ["x"], flags: {} },
     ]);
   });
 

@@ -64,7 +64,12 @@ export function gatherArguments(
   positionalsOf(command).forEach(({ name }, i) => {
     if (i < positionals.length) own.set(name, { ...written(name, positionals[i]), name });
   });
-  const merged = mergeSettings([own, ...layers], command.rivals);
+  const replaced = command.positionalsTogether === true && positionals.length > 0;
+  const names = replaced ? positionalsOf(command).map(({ name }) => name) : [];
+  const merged = mergeSettings(
+    [own, ...layers.map((layer) => without(layer, names))],
+    command.rivals,
+  );
   const all = addPositionals(command, positionals, merged);
   const settings = leaveOut(
     merged,
@@ -79,6 +84,9 @@ function leaveOut(settings: Settings, unused: readonly string[] = []): Settings 
     source === "command line" || !unused.includes(key);
   return new Map([...settings].filter(isLeft));
 }
+
+const without = (layer: Settings, keys: readonly string[]): Settings =>
+  new Map([...layer].filter(([key]) => !keys.includes(key)));
 
 function written(key: string, value: unknown): Setting {
   const subject = flagName(key);

@@ -66,6 +66,8 @@ export interface Command<F extends Flags = Flags> {
    * the other in a file.
    */
   readonly rivals?: readonly (readonly [string, string])[];
+  /** Positionals are one thing: those that are written replace all that a file or variable says. */
+  readonly positionalsTogether?: true;
   /**
    * Flags that mean nothing beside these arguments: what a file or variable says of them is left
    * out. On the command line `run` refuses them.

@@ -58,7 +58,7 @@ describe("runEpisode()", () => {
     });
     const { trace, latencyUs, ...rest } = episode;
     expect(rest).toEqual({
-      overruns: 0,
+      overruns: null,
       totalReward: expect.any(Number) as number,
       restarts: 0,
       fall: undefined,

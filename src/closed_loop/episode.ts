@@ -42,7 +42,8 @@ export interface Episode {
   readonly trace: readonly StepInfo[];
   /** Time of each inference, normalizer and socket included. */
   readonly latencyUs: readonly number[];
-  readonly overruns: number;
+  /** Null where no period was kept. */
+  readonly overruns: number | null;
   /** Sum of the rewards. */
   readonly totalReward: number;
   /** Ends by the environment that were no fall; each began another episode. */
@@ -136,11 +137,12 @@ function startPace(periodMs: number, realTime: boolean) {
   const periodUs = periodMs * 1000;
   let deadlineUs = monotonicUs() + periodUs;
   return {
-    overruns: 0,
-    /** Once a step, when it is done: was that after its deadline? */
-    isOver(): boolean {
+    overruns: realTime ? 0 : null,
+    /** Once a step, when it is done: was that after its deadline? Null without deadlines. */
+    isOver(): boolean | null {
+      if (this.overruns === null) return null;
       const nowUs = monotonicUs();
-      if (!realTime || nowUs <= deadlineUs) return false;
+      if (nowUs <= deadlineUs) return false;
       this.overruns++;
       deadlineUs += Math.ceil((nowUs - deadlineUs) / periodUs) * periodUs;
       return true;

@@ -16,6 +16,12 @@ export const EPISODES = 80;
 /** A day of walking. */
 export const EPISODES_MAX = 100_000;
 
+/**
+ * MAE that passes where the walk judges and `--mae` is not said: a tenth of an action's unit, which
+ * is 25 mrad of a knee's target. What is further off is broken, however it walks.
+ */
+export const CLOSED_LOOP_MAE = 0.1;
+
 export interface ClosedLoopPlan {
   readonly seed: number;
   readonly margins: Margins;

@@ -54,14 +54,11 @@ export interface Comparison extends ErrorStatistics {
 /**
  * Compares two sets of actions, both [samples, names.length] row-major. No samples, lengths that
  * differ and numbers that are not finite are failures, never a vacuous pass.
- *
- * @param nameOf a sample in the message of such a failure
  */
 export function compareActions(
   a: Float32Array,
   b: Float32Array,
   names: readonly string[],
-  nameOf = (sample: number): string => `Sample ${sample}`,
 ): Comparison {
   const width = names.length;
   assert(width > 0, "at least one output");
@@ -77,7 +74,7 @@ export function compareActions(
     const x = a[i] as number;
     const y = b[i] as number;
     if (!Number.isFinite(x) || !Number.isFinite(y))
-      throw notFinite(`${nameOf(Math.floor(i / width))}, ${names[i % width]}`, x, y);
+      throw notFinite(`Sample ${Math.floor(i / width)}, ${names[i % width]}`, x, y);
     errors[i] = Math.abs(x - y);
   }
   const worstSamples = findWorst(errors, names);
@@ -95,8 +92,9 @@ export function compareActions(
   };
 }
 
-/** The quantile `q`, from 0 to 1, of the errors; between two of them in proportion. */
+/** The quantile `q`, from 0 to 1, of the errors; between two of them in proportion; NaN of none. */
 export function errorQuantile({ errors }: Pick<Comparison, "errors">, q: number): number {
+  if (errors.length === 0) return Number.NaN;
   return quantileSorted(errors.toSorted() as unknown as number[], q);
 }
 

@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { testWith } from "../../scripts/dev/test_tools.ts";
+import { CLOSED_LOOP_MAE } from "../closed_loop/plan.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { exportDemoPolicy, failed, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
@@ -15,7 +16,6 @@ import { writeNpy } from "../formats/npy.ts";
 import { encodeOnnx } from "../formats/onnx.ts";
 import { readRecordBeside } from "../policy/conversion_record.ts";
 import { modelOf, readGoldenActions, TINY_NETWORK } from "../policy/policy_fixture.ts";
-import { CLOSED_LOOP_MAE } from "./closed_loop.ts";
 import type { ConvertOptions } from "./conversion.ts";
 import { convert } from "./convert.ts";
 

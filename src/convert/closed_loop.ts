@@ -15,12 +15,6 @@ import { createPolicy } from "../runtime/policy.ts";
 import type { Candidate } from "./candidate.ts";
 import type { PreparedModel } from "./prepare_model.ts";
 
-/**
- * MAE that passes where the walk judges and `--mae` is not said: a tenth of an action's unit, which
- * is 25 mrad of a knee's target. What is further off is broken, however it walks.
- */
-export const CLOSED_LOOP_MAE = 0.1;
-
 export interface WalkJudge {
   /** Opens a candidate, walks with it and closes it. */
   judge(open: () => Promise<Backend>): Promise<ClosedLoop>;

@@ -15,8 +15,12 @@ import {
   wordValue,
 } from "../cli/command.ts";
 import { MAE_GATE } from "../compare/statistics.ts";
-import { CLOSED_LOOP_FLAGS, planClosedLoop, unusedOfClosedLoop } from "../closed_loop/plan.ts";
-import { CLOSED_LOOP_MAE } from "./closed_loop.ts";
+import {
+  CLOSED_LOOP_MAE,
+  CLOSED_LOOP_FLAGS,
+  planClosedLoop,
+  unusedOfClosedLoop,
+} from "../closed_loop/plan.ts";
 import { convert } from "./convert.ts";
 import { ALGORITHMS, METHODS, PRECISIONS } from "./precision.ts";
 import { conversionDocument, failureOf, renderConversion } from "./report.ts";

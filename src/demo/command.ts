@@ -111,7 +111,7 @@ function describe(result: DemoResult, startedAt: string): DemoReport {
       walkedM: summary.walkedM,
       falls: summary.falls,
       command: WALK_COMMAND,
-      overruns: summary.overruns,
+      overruns: present(summary.overruns, "the walk kept its period"),
       rateHz: summary.rateHz,
       durationS: summary.durationS,
       trajectorySha256: walk.trajectorySha256,

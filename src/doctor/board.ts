@@ -38,7 +38,8 @@ export function checkBoard({ machine }: Subject): Row[] {
   return [checkSoc(machine), checkKernel(machine), checkMemory(machine), checkCores(machine)];
 }
 
-function checkSoc(machine: Machine): Row {
+/** `ok` on an RK3588 alone. */
+export function checkSoc(machine: Machine): Row {
   const compatible = textOf(machine, COMPATIBLE)?.split("\0") ?? [];
   // From the board to the SoC, as the Devicetree Specification has it (2.3.1).
   const soc = compatible.at(-1);

@@ -4,7 +4,8 @@
 
 import * as v from "valibot";
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
-import { checkOutput, writeFileAtomic } from "../base/files.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { checkOutputFiles, textKind } from "../base/output_files.ts";
 import { type CommandResult, defineCommand, numberValue, pathValue } from "../cli/command.ts";
 import { POLICY_FLAGS } from "../cli/npu_flags.ts";
 import { figure, microseconds, passed, table } from "../cli/output.ts";
@@ -12,7 +13,7 @@ import { MAE_GATE } from "../compare/statistics.ts";
 import type { PolicyOptions } from "../runtime/open.ts";
 import { createGait } from "../run_log/gait.ts";
 import { readRunLog } from "../run_log/read_run_log.ts";
-import { csvOfLog } from "./csv.ts";
+import { csvOfLog, FIRST_COLUMN } from "./csv.ts";
 import { replayLog } from "./replay.ts";
 
 interface LogFlags extends PolicyOptions {
@@ -107,7 +108,12 @@ function summary(path: string): CommandResult {
     ["torque RMS", `${list(figures.torqueRmsNm) || NOT_MEASURED} Nm`],
     ["torque peak", `${list(figures.torquePeakNm) || NOT_MEASURED} Nm`],
     ["cost of transport", measured(figures.costOfTransport)],
-    ["overruns", `${figures.overruns} of ${figures.steps}`],
+    [
+      "overruns",
+      figures.overruns === null
+        ? "not counted: the run kept no period (--fast)"
+        : `${figures.overruns} of ${figures.steps}`,
+    ],
     [
       "latency",
       `p50 ${microseconds(latencyUs.p50)}, p99 ${microseconds(latencyUs.p99)}, ` +
@@ -129,8 +135,10 @@ const NOT_MEASURED = "not measured";
 const measured = (value: number | null, unit = ""): string =>
   value === null ? NOT_MEASURED : `${figure(value)} ${unit}`.trimEnd();
 
+const CSV = textKind("CSV of a log", `${FIRST_COLUMN},`);
+
 function csv(path: string, { output }: LogFlags): CommandResult {
-  if (output !== undefined) checkOutput(output, [path]);
+  checkOutputFiles([{ path: output, flag: "--output", kind: CSV }], [path]);
   const { text, rows, columns } = csvOfLog(path);
   if (output === undefined) return { json: { rows, columns, text }, text: text.trimEnd() };
   writeFileAtomic(output, text);

@@ -5,6 +5,9 @@
 import { readRunLog } from "../run_log/read_run_log.ts";
 import type { RunStep } from "../run_log/run_step.ts";
 
+/** The time of a step from the start of its run, in seconds. */
+export const FIRST_COLUMN = "timeS";
+
 export interface CsvTable {
   readonly text: string;
   readonly rows: number;
@@ -26,13 +29,13 @@ export function csvOfLog(path: string): CsvTable {
   return { text: `${lines.join("\n")}\n`, rows: lines.length - 1, columns };
 }
 
-function* cellsOf(step: RunStep): Generator<readonly [string, number]> {
+function* cellsOf(step: RunStep): Generator<readonly [string, number | ""]> {
   const { timeS, episode, command, observation, action, info, sensors, latencyUs, overrun } = step;
-  yield ["timeS", timeS];
+  yield [FIRST_COLUMN, timeS];
   yield ["episode", episode];
   const groups = { command, ...info, ...sensors, observation, action };
   for (const [name, value] of Object.entries(groups)) {
-    if (name === "timeS" || value === undefined) continue;
+    if (name === FIRST_COLUMN || value === undefined) continue;
     if (typeof value === "number") yield [name, value];
     else if (typeof value === "object") {
       for (const [i, one] of Array.from<number | boolean>(value).entries()) {
@@ -41,5 +44,6 @@ function* cellsOf(step: RunStep): Generator<readonly [string, number]> {
     }
   }
   yield ["latencyUs", latencyUs];
-  yield ["overrun", Number(overrun)];
+  // Empty where no period was kept.
+  yield ["overrun", overrun === null ? "" : Number(overrun)];
 }

@@ -35,6 +35,19 @@ describe("log summary", () => {
     expect(Math.max(...torquePeakNm)).toBeWithin(3, 40);
   });
 
+  test("says that overruns were not counted where no period was kept", async () => {
+    const { json } = await runJson(["log", "summary", log]);
+    const { stdout } = await run(["log", "summary", log]);
+    const { stdout: csv } = await run(["log", "csv", log]);
+    const lines = csv.trimEnd().split("\n");
+    expect([json.overruns, lines[0]?.split(",").at(-1), lines[1]?.split(",").at(-1)]).toEqual([
+      null,
+      "overrun",
+      "",
+    ]);
+    expect(stdout).toMatch(/^overruns +not counted: the run kept no period \(--fast\)$/m);
+  });
+
   test("says that the end is missing where the run was cut off", async () => {
     const cut = join(directory, "cut.mcap");
     const bytes = readFileSync(log);

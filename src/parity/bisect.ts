@@ -63,7 +63,7 @@ export async function bisect(
     );
     return { name, op, mae, max, sqnrDb };
   });
-  const first = errors.find(({ mae }) => mae > limit)?.name ?? null;
+  const first = errors.find(({ mae }) => !(mae <= limit))?.name ?? null;
   return { samples, limit, first, layers: errors };
 }
 

@@ -123,7 +123,7 @@ test("parity of a project takes `onnx` beside a checkpoint for the exported file
   const nothing = await run(["parity", "inputs/policy.pt", "onnx", "--no-model"], { cwd: project });
   expect(nothing).toMatchObject({
     status: 2,
-    stderr: expect.stringContaining('Cannot run backend "onnx": no model named, and none of'),
+    stderr: expect.stringContaining('Cannot run backend "onnx": no model named, and there is no'),
   });
   await run(["export"], { cwd: project });
   const sides = ["parity", "inputs/policy.pt", "onnx", "--no-dataset"];

@@ -20,7 +20,8 @@ import { CHECKPOINT_FLAGS } from "../cli/checkpoint_flags.ts";
 import { NPU_FLAGS } from "../cli/npu_flags.ts";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { sayOnce } from "../base/log.ts";
-import { checkOutput, writeFileAtomic } from "../base/files.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { checkOutputFiles, HTML_PAGE, JUNIT_XML } from "../base/output_files.ts";
 import type { ParityComparison } from "../report/parity_document.ts";
 import { RK3588, TARGETS } from "../rknn_toolkit/target.ts";
 import { type ComparedSides, compareAll } from "./compare_all.ts";
@@ -31,10 +32,17 @@ import { isEndpoint } from "../wire/endpoint.ts";
 import { checkSidesWalk } from "./closed_loop.ts";
 import { quantileValue, REQUIRABLE } from "./gate.ts";
 import { judge } from "./judge.ts";
-import { nameRknn } from "./project_files.ts";
+import { isOnlyServed, nameRknn } from "./project_files.ts";
 import { type Reporting, writeReports } from "./reports.ts";
 import { renderComparison, renderFailed } from "./render.ts";
-import { encodeInputs, encodeOutputs, isSaved, type SavedOutputs } from "./saved_outputs.ts";
+import {
+  encodeInputs,
+  encodeOutputs,
+  isSaved,
+  SAVED_FILE,
+  savedFile,
+  type SavedOutputs,
+} from "./saved_outputs.ts";
 import { isCheckpoint } from "./side_model.ts";
 import { isCalibrated, isRknnSide, needsModel } from "./sides.ts";
 
@@ -47,10 +55,11 @@ export default defineCommand({
     "or outputs that were saved elsewhere (.npz). More than two are each compared with the first.",
   ],
   example: "parity build/policy.onnx emulated --dataset build/calib_obs.npy --mae 1e-3",
+  positionalsTogether: true,
   rivals: [["samples", "dataset"]],
   unused: (specs, valueOf) => [
     ...([...specs, String(valueOf("model"))].some(isCheckpoint) ? [] : CHECKPOINT_KEYS),
-    ...(needsModel(specs) ? [] : ["model"]),
+    ...(needsModel(specs) && !isServed(valueOf("model")) ? [] : ["model"]),
     ...(specs.length > 1 ? [] : ["report", "junit", "bisect", "closedLoop"]),
     ...unusedOfClosedLoop(valueOf),
     ...(specs.some(isCalibrated) ? [] : ["calibration"]),
@@ -153,23 +162,21 @@ export default defineCommand({
     const startedAt = new Date().toISOString();
     const named = nameRknn(specs, flags);
     const [a = "", ...others] = named.sides;
-    for (const path of [flags.saveInputs, flags.saveOutputs, flags.report, flags.junit]) {
-      if (path !== undefined) checkOutput(path, [a, ...others, flags.dataset, flags.model]);
-    }
+    checkOutputs([a, ...others].map(savedFile), flags);
     checkCheckpointFlags([a, ...others, flags.model ?? ""], flags);
     const isRaw = flags.closedLoop || [a, ...others].some(isEndpoint);
     const space = isRaw ? ("raw" as const) : undefined;
     const checkpoint = { ...flags, normalizerEpsilon: flags.normalizerEps };
     const options = { ...flags, space, timeoutMs: flags.timeout * 1000, npu: flags, checkpoint };
     if (![a, ...others].some(isRknnSide)) warnOfNpuFlags([a, ...others].join(", "), flags);
-    if (others.length === 0) return recordAlone(a, options, flags);
+    if (others.length === 0) return recordAlone(a, options, { ...flags, startedAt });
     const closedLoop = planClosedLoop(flags);
     if (closedLoop !== undefined) checkSidesWalk(specs);
     const limit = flags.bisect ? flags.mae : undefined;
     const compared = await sayOnce(() =>
       compareAll(named, { ...options, bisect: limit, closedLoop }),
     );
-    save(mergeOutputs(compared), flags);
+    save({ ...mergeOutputs(compared), recorded: startedAt }, flags);
     const judged = compared.map(({ result, joined }) => {
       return { result, document: judge(result, flags, joined) };
     });
@@ -194,6 +201,31 @@ export default defineCommand({
     };
   },
 });
+
+/** What `serve` and `agent` run may be a .rknn, or not the .onnx that is converted. */
+const isServed = (model: unknown): boolean => isRknnSide(String(model)) || isOnlyServed(model);
+
+interface Inputs {
+  readonly model?: string | undefined;
+  readonly dataset?: string | undefined;
+  readonly obsStats?: string | undefined;
+  readonly calibration?: string | undefined;
+  readonly margins?: string | undefined;
+  readonly config?: string | undefined;
+}
+
+function checkOutputs(sides: readonly string[], flags: Inputs & Saving & Reporting): void {
+  const { model, dataset, obsStats, calibration, margins, config } = flags;
+  checkOutputFiles(
+    [
+      { path: flags.saveInputs, flag: "--save-inputs", kind: SAVED_FILE },
+      { path: flags.saveOutputs, flag: "--save-outputs", kind: SAVED_FILE },
+      { path: flags.report, flag: "--report", kind: HTML_PAGE },
+      { path: flags.junit, flag: "--junit", kind: JUNIT_XML },
+    ],
+    [...sides, model, dataset, obsStats, calibration, margins, config],
+  );
+}
 
 const CHECKPOINT_KEYS = Object.keys(CHECKPOINT_FLAGS) as (keyof typeof CHECKPOINT_FLAGS)[];
 
@@ -222,7 +254,12 @@ interface Saving {
 async function recordAlone(
   a: string,
   options: SampleOptions,
-  saving: Saving & Reporting & { readonly bisect: boolean; readonly closedLoop: boolean },
+  saving: Saving &
+    Reporting & {
+      readonly bisect: boolean;
+      readonly closedLoop: boolean;
+      readonly startedAt: string;
+    },
 ) {
   if (saving.saveOutputs === undefined) {
     throw new Lite3Error(
@@ -237,7 +274,7 @@ async function recordAlone(
       "--report, --junit, --bisect and --closed-loop are for a comparison, name another side",
     );
   }
-  const outputs = await runSide(a, options);
+  const outputs = { ...(await runSide(a, options)), recorded: saving.startedAt };
   save(outputs, saving);
   const { samples, space } = outputs;
   const [{ label = a, evidence = "cpu" } = {}] = outputs.sides;
@@ -254,13 +291,19 @@ function mergeOutputs(compared: readonly ComparedSides[]): SavedOutputs {
   const [{ result: first }] = compared as [ComparedSides];
   const sides = compared.flatMap(({ result: { sides, actions } }, i) =>
     sides
-      .map(({ label, evidence }, k) => ({ label, evidence, actions: actions[k] as Float32Array }))
+      .map(({ label, evidence, sha256 }, k) => {
+        return { label, evidence, sha256, actions: actions[k] as Float32Array };
+      })
       .slice(i === 0 ? 0 : 1),
   );
   return { space: first.space, samples: first.samples, sides };
 }
 
 function save(outputs: SavedOutputs, { saveInputs, saveOutputs }: Saving): void {
-  if (saveInputs !== undefined) writeFileAtomic(saveInputs, encodeInputs(outputs.samples));
-  if (saveOutputs !== undefined) writeFileAtomic(saveOutputs, encodeOutputs(outputs));
+  if (saveInputs !== undefined) {
+    writeFileAtomic(saveInputs, encodeInputs(outputs.samples), "--save-inputs");
+  }
+  if (saveOutputs !== undefined) {
+    writeFileAtomic(saveOutputs, encodeOutputs(outputs), "--save-outputs");
+  }
 }

@@ -36,7 +36,13 @@ export async function compareAll(
     const [model = a] = isJoining && a === joins.file ? others : [a];
     // A toolkit is no walker: its simulator takes seconds for a step.
     const walk = isToolkit(b) ? undefined : closedLoop;
-    const result = await compareSides({ ...options, a: model, b, closedLoop: walk });
+    const result = await compareSides({
+      ...options,
+      a: model,
+      b,
+      closedLoop: walk,
+      keepsNonFinite: true,
+    });
     done.push({ pair: [model, b], result });
   }
   const simulated = done.find(({ pair }) => pair[1] === joins?.side);

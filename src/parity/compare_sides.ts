@@ -3,7 +3,8 @@
  */
 
 import { Lite3Error, quote } from "../base/errors.ts";
-import { compareActions, type Comparison } from "../compare/statistics.ts";
+import { findNonFinite, type NonFiniteActions } from "../compare/non_finite.ts";
+import type { Comparison } from "../compare/statistics.ts";
 import type { CheckpointWords } from "../policy/checkpoint_to_onnx.ts";
 import { outputNames } from "../policy/contract.ts";
 import { readObservationStats } from "../policy/normalizer.ts";
@@ -12,13 +13,21 @@ import { isEndpoint } from "../wire/endpoint.ts";
 import type { ClosedLoopPlan } from "../closed_loop/plan.ts";
 import { generateSamples } from "../dataset/generate_observations.ts";
 import { type Observations, readSamples } from "../dataset/observations.ts";
-import { kindBlocks, plausibleRows } from "../dataset/sample_kinds.ts";
+import { plausibleRows } from "../dataset/sample_kinds.ts";
 import type { ClosedLoop } from "../report/closed_loop_document.ts";
 import type { Bisection, KindErrors } from "../report/parity_document.ts";
+import { describeNonFinite } from "./describe_non_finite.ts";
 import { bisect } from "./bisect.ts";
 import { runClosedLoop } from "./closed_loop.ts";
+import { compareKinds, describeKinds } from "./compare_kinds.ts";
 import { openingOrder } from "./opening_order.ts";
-import { isSaved, readSavedSide, type SavedOutputs, type Space } from "./saved_outputs.ts";
+import {
+  isSameRecording,
+  isSaved,
+  readSavedSide,
+  type SavedOutputs,
+  type Space,
+} from "./saved_outputs.ts";
 import {
   isCalibrated,
   isRknnSide,
@@ -43,6 +52,8 @@ export interface ParityOptions extends SampleOptions {
   readonly bisect?: number | undefined;
   /** Let both sides walk; the observations must be raw. */
   readonly closedLoop?: ClosedLoopPlan | undefined;
+  /** Actions that are not finite become a part of the result, rather than an error. */
+  readonly keepsNonFinite?: boolean;
 }
 
 /** What a side runs on, and with. */
@@ -74,6 +85,8 @@ export interface ParityResult {
   readonly comparison: Comparison;
   /** Of each kind, where there are several. */
   readonly kinds?: readonly KindErrors[];
+  /** What is not in the figures, since it is no number. */
+  readonly nonFinite?: NonFiniteActions;
   readonly bisection?: Bisection;
   readonly closedLoop?: ClosedLoop;
 }
@@ -89,7 +102,12 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
   using two = await openSide(second, first, sideOptions, one);
   checkSameSizes(one, two);
   if (sideOptions.space === "network") checkSameSpace(one, two);
-  if (isSame(one, two) && saved.length === 0) {
+  const [savedOne, savedTwo] = saved;
+  const isAlike =
+    savedOne === undefined
+      ? isSame(one, two)
+      : savedTwo !== undefined && isSameRecording(savedOne, savedTwo);
+  if (isAlike) {
     throw new Lite3Error(
       "USAGE",
       `Cannot compare ${one.label} with itself: that could not fail, name another side`,
@@ -101,6 +119,7 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     await sides[0].run(samples.data, samples.rows),
     await sides[1].run(samples.data, samples.rows),
   ] as const;
+  const nonFinite = nonFiniteOf(actions, sides, samples, options);
   const [comparison, ...more] = compareKinds(samples, actions) as [Comparison, ...Comparison[]];
   const { bisect: limit, closedLoop: plan } = options;
   const bisected =
@@ -112,33 +131,24 @@ export async function compareSides(options: ParityOptions): Promise<ParityResult
     actions,
     comparison,
     ...(more.length === 0 ? {} : { kinds: describeKinds(samples, [comparison, ...more]) }),
+    ...(nonFinite && { nonFinite }),
     ...bisected,
-    ...(plan === undefined ? {} : { closedLoop: await runClosedLoop(sides, plan) }),
+    ...(plan === undefined || nonFinite !== undefined
+      ? {}
+      : { closedLoop: await runClosedLoop(sides, plan) }),
   };
 }
 
-/** A comparison for each kind of rows, in their order. */
-function compareKinds(
+/** Throws CHECK_FAILED for actions that are not finite, unless they are wanted. */
+function nonFiniteOf(
+  [a, b]: readonly [Float32Array, Float32Array],
+  sides: readonly [Side, Side],
   samples: Observations,
-  actions: readonly [Float32Array, Float32Array],
-): Comparison[] {
-  const width = actions[0].length / samples.rows;
-  return kindBlocks(samples).map(({ kind, from, rows }) => {
-    const [a, b] = actions.map((all) => all.subarray(from * width, (from + rows) * width)) as [
-      Float32Array,
-      Float32Array,
-    ];
-    const nameOf = (sample: number): string =>
-      kind === "plausible" ? `Sample ${sample}` : `Sample ${from + sample} (${kind})`;
-    return compareActions(a, b, outputNames(width), nameOf);
-  });
-}
-
-function describeKinds(samples: Observations, comparisons: readonly Comparison[]): KindErrors[] {
-  return kindBlocks(samples).map(({ kind, from, rows }, i) => {
-    const { mae, max, worst } = comparisons[i] as Comparison;
-    return { kind, samples: rows, mae, max, worst: { ...worst, sample: from + worst.sample } };
-  });
+  { keepsNonFinite = false }: ParityOptions,
+): NonFiniteActions | undefined {
+  const found = findNonFinite(a, b, outputNames(a.length / samples.rows));
+  if (found === undefined || keepsNonFinite) return found;
+  throw new Lite3Error("CHECK_FAILED", describeNonFinite(found, sides, samples));
 }
 
 /** Runs one side alone, for outputs that are compared later. */
@@ -147,9 +157,9 @@ export async function runSide(a: string, options: SampleOptions): Promise<SavedO
   const sideOptions = describeSides(options, [a], undefined);
   using side = await openSide(a, a, sideOptions);
   const samples = await chooseSamples(options, side);
-  const { label, evidence } = side;
+  const { label, evidence, sha256 } = side;
   const actions = await side.run(samples.data, samples.rows);
-  return { space: sideOptions.space, samples, sides: [{ label, evidence, actions }] };
+  return { space: sideOptions.space, samples, sides: [{ label, evidence, sha256, actions }] };
 }
 
 function describeSides(

@@ -32,6 +32,7 @@ export function parityDocument(
     worstSamples: worstSamples.map((worst) => ({ ...worst, ...valuesOf(result, worst.sample) })),
     samples: count,
     ...(result.kinds === undefined ? {} : { kinds: [...result.kinds] }),
+    ...(result.nonFinite && { nonFinite: result.nonFinite }),
     dataset: samples.label,
     space,
     requiredTolerance: {

@@ -56,13 +56,18 @@ export function gateChecks(
   ): ParityCheck[] => {
     if (limit === undefined) return [];
     const pass = found <= limit;
+    if (Number.isNaN(found)) {
+      const failure = `${name} is not known: no sample has finite actions on both sides`;
+      return [{ name, pass, failures: [failure], found, limit }];
+    }
     const failures = pass ? [] : [`${name} is ${figure(found)}${where}, above ${figure(limit)}`];
     return [{ name, pass, failures, found, limit }];
   };
   const { mae, max, quantile } = gate;
   const [worst] = comparison.perOutput.toSorted((one, other) => other.mae - one.mae);
   const ofOutput = worst === undefined ? "" : ` (worst is ${worst.name} with ${figure(worst.mae)})`;
-  const [largest = comparison] = kinds.toSorted((one, other) => other.max - one.max);
+  const known = kinds.filter(({ max }) => !Number.isNaN(max));
+  const [largest = comparison] = known.toSorted((one, other) => other.max - one.max);
   const ofKind =
     "kind" in largest && largest.kind !== "plausible"
       ? ` (${largest.kind}, sample ${largest.worst.sample})`

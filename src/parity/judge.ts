@@ -7,8 +7,10 @@ import type { Arithmetic } from "../runtime/backend.ts";
 import type { ParityCheck, ParityComparison } from "../report/parity_document.ts";
 import { closedLoopChecks } from "./closed_loop.ts";
 import type { ParityResult } from "./compare_sides.ts";
+import { describeNonFinite } from "./describe_non_finite.ts";
 import { parityDocument } from "./document.ts";
 import { emulatedFiles, fileFailures } from "./file_proof.ts";
+import { walkedWords } from "./record.ts";
 import { evidenceFailure, type Gate, gateChecks, type Requirable } from "./gate.ts";
 
 export interface Demands extends Gate {
@@ -28,17 +30,28 @@ export function judge(
   joined: readonly Arithmetic[] = [],
 ): ParityComparison {
   const files = emulatedFiles(result);
+  const { nonFinite } = result;
   for (const { record } of files) record.warnings.forEach(warn);
   const { mae, max, quantile, require: required, target } = demands;
   const evidence = [...result.sides.map((side) => side.evidence), ...joined];
   const checks = [
     ...files.map((file) => check(`${file.file} is the model`, fileFailures(file, target))),
+    ...(nonFinite === undefined
+      ? []
+      : [
+          check("actions are finite", [describeNonFinite(nonFinite, result.sides, result.samples)]),
+        ]),
     ...gateChecks(result, demands),
     ...closedLoopChecks(result.closedLoop),
     ...(required === undefined
       ? []
       : [check(`evidence of ${required}`, [evidenceFailure(evidence, required) ?? []].flat())]),
   ];
+  // A file that is another than the record's says so by itself.
+  if (result.closedLoop === undefined && result.comparison.mae > mae) {
+    const own = files.filter(({ record }) => record.stands);
+    for (const { file } of own) [walkedWords(file) ?? []].flat().forEach(warn);
+  }
   const gate = {
     mae,
     ...(max === undefined ? {} : { max }),

@@ -1,22 +1,70 @@
 /**
- * The files that are meant where only `onnx` or `rknn` is said: those of a project, or on a board
- * the model that is in use.
+ * The files that are meant where only `onnx` or `rknn` is said: those that a project's lite3rl.yaml
+ * names, else those in their usual places, and on a board the model that is in use.
  */
 
 import { existsSync } from "node:fs";
-import { Lite3Error } from "../base/errors.ts";
+import { resolve } from "node:path";
+import { Lite3Error, quote } from "../base/errors.ts";
+import { notice } from "../base/log.ts";
 import { recordPath } from "../policy/conversion_record.ts";
+import { PROJECT_FILE, projectOnnx, projectRknn, readProjectFile } from "../policy/project_file.ts";
 import { findToolkit } from "../rknn_toolkit/environment.ts";
 import { hasNpuLibrary, type NpuOptions } from "../runtime/open_rknn.ts";
 
 /** Where `convert` writes in a project, beside the command line, and the board's current model. */
-const PLACES = ["build", ".", "/opt/models/current"];
-
-export const PROJECT_MODELS = PLACES.map((place) => fileIn(place, "policy.onnx"));
-const PROJECT_RKNNS = PLACES.map((place) => fileIn(place, "policy.rknn"));
+const PLACES = ["build", "."];
+const BOARD = "/opt/models/current";
 
 function fileIn(place: string, name: string): string {
   return place === "." ? name : `${place}/${name}`;
+}
+
+/** Where `name` may be: one place where the project's file says so, else the usual ones. */
+function placesOf(name: "policy.onnx" | "policy.rknn"): readonly string[] {
+  const project = readProjectFile();
+  const say = name === "policy.onnx" ? projectOnnx : projectRknn;
+  const said = project === undefined ? undefined : say(project);
+  if (said !== undefined) return [said];
+  // A project never speaks of the model that this machine happens to run.
+  const places = project === undefined ? [...PLACES, BOARD] : PLACES;
+  return places.map((place) => fileIn(place, name));
+}
+
+/** The .onnx that is meant where none is named; says which. Throws USAGE where there is none. */
+export function findOnnx(spec: string): string {
+  const places = placesOf("policy.onnx");
+  const found = places.find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  throw missing(spec, places, "no model named, and ", "give --model policy.onnx");
+}
+
+function missing(spec: string, places: readonly string[], begin: string, cure: string): Lite3Error {
+  const [only, ...more] = places;
+  const found =
+    more.length === 0
+      ? `there is no ${quote(only)}, which ${PROJECT_FILE} names`
+      : `none of ${places.join(", ")} is here`;
+  return new Lite3Error("USAGE", `Cannot run backend ${quote(spec)}: ${begin}${found}; ${cure}`);
+}
+
+/**
+ * Is a `--model` that a file or variable says what the whole project calls its model, while the
+ * same file tells more closely which .onnx is converted? That is what parity compares then.
+ */
+export function isOnlyServed(model: unknown): boolean {
+  const project = readProjectFile();
+  if (project === undefined || project.parity?.model !== undefined) return false;
+  return model === project.model && projectOnnx(project) !== undefined;
+}
+
+/** What a project's .rknn is made from, where its file says so; undefined for any other .rknn. */
+export function madeFrom(rknn: string): string | undefined {
+  const project = readProjectFile();
+  const own = project && projectRknn(project);
+  const onnx = project && projectOnnx(project);
+  const isOwn = own !== undefined && resolve(own) === resolve(rknn);
+  return isOwn && onnx !== undefined && existsSync(onnx) ? onnx : undefined;
 }
 
 export interface NamedSides {
@@ -32,14 +80,13 @@ export interface NamedSides {
  */
 export function nameRknn(sides: readonly string[], npu: NpuOptions): NamedSides {
   if (!sides.includes("rknn")) return { sides };
-  const file = PROJECT_RKNNS.find((path) => existsSync(path));
+  const places = placesOf("policy.rknn");
+  const file = places.find((path) => existsSync(path));
   if (file === undefined) {
-    throw new Lite3Error(
-      "USAGE",
-      `Cannot run backend "rknn": none of ${PROJECT_RKNNS.join(", ")} is here; ` +
-        "make one with lite3rl convert, or name the file",
-    );
+    throw missing("rknn", places, "", "make one with lite3rl convert, or name the file");
   }
+  if (places.length === 1) notice(`rknn is ${file}, convert's output in ${PROJECT_FILE}`);
+  else if (file.startsWith(BOARD)) notice(`rknn is ${file}, the model of this board`);
   const named = sides.map((side) => (side === "rknn" ? file : side));
   const joins =
     named.length > 1 &&

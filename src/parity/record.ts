@@ -7,6 +7,17 @@ import { quote } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
 import { readRecordBeside, recordPath } from "../policy/conversion_record.ts";
 
+/** How convert accepted a file that also walked: in words for whoever holds it to MAE alone. */
+export function walkedWords(rknn: string): string | undefined {
+  const record = readRecordBeside(rknn);
+  if (record?.closedLoop === undefined || record.forced) return undefined;
+  const { closedLoop, parity } = record;
+  return (
+    `${rknn}: convert accepted it by its walk (${closedLoop.verdict}, ${closedLoop.episodes} ` +
+    `episodes) at MAE ${parity.gate}; --closed-loop --mae ${parity.gate} asks for the same`
+  );
+}
+
 export interface RecordFit {
   /** `own`: of this file and this ONNX; `other-model`: of this file, made of other ONNX bytes. */
   readonly record: "none" | "own" | "other-model" | "other-file";

@@ -5,6 +5,8 @@
 import { version } from "../../package.json" with { type: "json" };
 import { present } from "../base/assert.ts";
 import { writeFileAtomic } from "../base/files.ts";
+import { finiteSamples } from "../compare/non_finite.ts";
+import { plausibleRows } from "../dataset/sample_kinds.ts";
 import { LITE3_CONTRACT, observationSize } from "../policy/contract.ts";
 import { renderJunit } from "../report/junit.ts";
 import type { ParityComparison } from "../report/parity_document.ts";
@@ -32,11 +34,11 @@ export function writeReports(
   { report, junit }: Reporting,
 ): void {
   if (junit !== undefined) {
-    writeFileAtomic(junit, renderJunit(judged.map(({ document }) => document)));
+    writeFileAtomic(junit, renderJunit(judged.map(({ document }) => document)), "--junit");
   }
   if (report !== undefined) {
     const comparisons = judged.map(describePair);
-    writeFileAtomic(report, renderParityPage({ version, startedAt, comparisons }));
+    writeFileAtomic(report, renderParityPage({ version, startedAt, comparisons }), "--report");
   }
 }
 
@@ -53,11 +55,14 @@ function describePair({ result, document }: Judged): ComparedPair {
 }
 
 /** Per output: the action of a, and what b adds to it, at samples evenly over all. */
-function pointsOf({ sides, comparison: { samples }, actions }: ParityResult): [number, number][][] {
+function pointsOf({ sides, samples, actions }: ParityResult): [number, number][][] {
   const [{ actionSize }] = sides;
   const [a, b] = actions;
-  const step = Math.ceil(samples / POINTS);
-  const shown = Array.from({ length: Math.ceil(samples / step) }, (_, i) => i * step);
+  const plausible = actionSize * plausibleRows(samples).rows;
+  const [ofA, ofB] = [a.subarray(0, plausible), b.subarray(0, plausible)];
+  const finite = finiteSamples(ofA, ofB, actionSize);
+  const step = Math.ceil(finite.length / POINTS);
+  const shown = finite.filter((_, i) => i % step === 0);
   return Array.from({ length: actionSize }, (_, output) =>
     shown.map((sample): [number, number] => {
       const x = present(a[sample * actionSize + output]);

@@ -2,7 +2,7 @@
  * Parity of .rknn files off the board: emulated from their own weights, which must be the model's.
  */
 
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
@@ -64,6 +64,63 @@ describe("parity onnx rknn", () => {
       json: { pass: false },
       stderr: "failed: the evidence is cpu and emulation, --require npu needs more\n",
     });
+  });
+});
+
+describe("parity onnx rknn with a lite3rl.yaml", () => {
+  const project = join(directory, "named");
+  const here = { cwd: project, env: { XDG_CACHE_HOME: join(directory, "cache") } };
+  const yaml =
+    "model: build/served.onnx\nconvert:\n  onnx: nets/walk.onnx\n  output: npu/walk.rknn\n";
+  const words = ["parity", "onnx", "rknn", "--samples", "8"];
+
+  beforeAll(() => {
+    for (const folder of ["build", "nets", "npu"]) {
+      mkdirSync(join(project, folder), { recursive: true });
+    }
+    writeFileSync(join(project, "lite3rl.yaml"), yaml);
+    copyFileSync(onnx, join(project, "nets", "walk.onnx"));
+    for (const name of ["policy.onnx", "served.onnx"]) {
+      writeFileSync(join(project, "build", name), "stale");
+    }
+    writeFileSync(join(project, "build", "policy.rknn"), "stale");
+  });
+
+  test("needs the .rknn that it names, whatever is in the usual places", async () => {
+    expect((await run(words, here)).stderr).toEndWith(
+      'error: Cannot run backend "rknn": there is no "npu/walk.rknn", which lite3rl.yaml names; ' +
+        "make one with lite3rl convert, or name the file\n",
+    );
+  });
+
+  test("takes what convert takes and makes, and says so", async () => {
+    copyFileSync(rknn, join(project, "npu", "walk.rknn"));
+    expect(await runJson(words, here)).toMatchObject({
+      status: 0,
+      json: { sides: { a: "onnx (nets/walk.onnx)", b: "npu/walk.rknn (emulated)" } },
+    });
+    const { stderr } = await run(words, here);
+    expect(stderr).toContain("rknn is npu/walk.rknn, convert's output in lite3rl.yaml\n");
+  });
+
+  test("holds the project's model against another that is named", async () => {
+    copyFileSync(await changedModel(), join(project, "changed.onnx"));
+    const { json } = await runJson(["parity", "onnx", "changed.onnx", "--samples", "8"], here);
+    expect(json["sides"]).toEqual({ a: "onnx (nets/walk.onnx)", b: "changed.onnx" });
+    expect(json["max"]).toBeGreaterThan(0);
+  });
+
+  test("saves one side alone though the file names two, which it says together", async () => {
+    writeFileSync(join(project, "lite3rl.yaml"), `${yaml}parity:\n  a: onnx\n  b: emulated\n`);
+    const alone = ["parity", "onnx", "--save-outputs", "onnx.npz", "--samples", "8"];
+    expect((await runJson(alone, here)).json).toMatchObject({ label: "onnx (nets/walk.onnx)" });
+    expect((await runJson(["parity"], here)).json["sides"]).toEqual({
+      a: "onnx (nets/walk.onnx)",
+      b: "emulated (nets/walk.onnx)",
+    });
+    expect((await run(["parity", "npu/walk.rknn"], here)).stderr).toContain(
+      'error: Cannot compare "npu/walk.rknn" with nothing: name another side',
+    );
   });
 });
 

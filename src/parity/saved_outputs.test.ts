@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { failed, run, runJson } from "../cli/program_fixture.ts";
@@ -69,7 +69,8 @@ describe("parity in three steps", () => {
     expect(await run(["parity", both, tiny])).toEqual(
       failed(
         2,
-        `Cannot take "${both}": it has ${both}:0 (${tiny}), ${both}:1 (emulated (${tiny}))`,
+        `Cannot take "${both}": it has several sides, name one of them: ` +
+          `${both}:0 (${tiny}), ${both}:1 (emulated (${tiny}))`,
       ),
     );
     const { json } = await runJson(["parity", `${both}:0`, tiny]);
@@ -117,6 +118,31 @@ describe("parity in three steps", () => {
   });
 });
 
+test("parity refuses one recording as both sides, and takes another run", async () => {
+  const [one, again, both] = [place("run1.npz"), place("run2.npz"), place("pair.npz")];
+  const words = ["parity", tiny, "--samples", "8", "--save-outputs"];
+  await run([...words, one]);
+  await run([...words, again]);
+  await run(["parity", tiny, "emulated", "--samples", "8", "--save-outputs", both]);
+  copyFileSync(one, place("copy.npz"));
+  const refused = (a: string, label: string) =>
+    failed(2, `Cannot compare ${label} (${a}) with itself: that could not fail, name another side`);
+  const emulated = `emulated (${tiny})`;
+  expect([
+    await run(["parity", one, one]),
+    await run(["parity", one, place("copy.npz")]),
+    await run(["parity", `${both}:1`, `${both}:1`]),
+  ]).toEqual([refused(one, tiny), refused(one, tiny), refused(`${both}:1`, emulated)]);
+  const others = [
+    [one, again],
+    [`${both}:0`, one],
+    [`${both}:0`, `${both}:1`],
+  ] as const;
+  for (const sides of others) {
+    expect((await runJson(["parity", ...sides])).json).toMatchObject({ pass: true, samples: 8 });
+  }
+});
+
 describe("parity of more than two sides", () => {
   test("compares each with the first on the same rows, and saves every side once", async () => {
     const socket = place("s");
@@ -159,7 +185,7 @@ describe("parity of generated observations", () => {
     expect({ status, stderr }).toEqual({
       status: 1,
       stderr: expect.stringMatching(
-        /^error: Sample 2\d \(edge\), action\[0\]: the actions are \S+ and -?Infinity, need finite numbers\n$/,
+        /^failed: emulated \(.*\) gives -?Infinity for sample 2\d \(edge\), action\[0\]: 4 actions in 4 samples not finite, which no figure is of\n$/,
       ),
     });
     const inputs = place("steep.npz");

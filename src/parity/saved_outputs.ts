@@ -7,6 +7,7 @@
 import * as v from "valibot";
 import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
 import { memorySource, readFile } from "../base/files.ts";
+import { npzKind } from "../base/output_files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { readNpz, writeNpz } from "../formats/npz.ts";
 import type { Tensor } from "../formats/tensor.ts";
@@ -20,6 +21,8 @@ export type Space = "raw" | "network";
 export interface SavedSide {
   readonly label: string;
   readonly evidence: Arithmetic;
+  /** Digest of the model's file, where the side is one. */
+  readonly sha256?: string | undefined;
   readonly actions: Float32Array;
 }
 
@@ -27,18 +30,33 @@ export interface SavedOutputs {
   readonly space: Space;
   readonly samples: Observations;
   readonly sides: readonly SavedSide[];
+  /** When they were recorded, ISO 8601: what tells the same run from another of the same sides. */
+  readonly recorded?: string | undefined;
 }
 
 const About = v.object({
   space: v.picklist(["raw", "network"]),
   dataset: v.string(),
-  sides: v.array(v.object({ label: v.string(), evidence: v.picklist(ARITHMETICS) })),
+  recorded: v.optional(v.string()),
+  sides: v.array(
+    v.object({
+      label: v.string(),
+      evidence: v.picklist(ARITHMETICS),
+      sha256: v.optional(v.string()),
+    }),
+  ),
 });
 
 /** `outputs.npz`, or one side of it: `outputs.npz:1`. */
 const SAVED = /^(.+\.npz)(?::(\d+))?$/;
 
 export const isSaved = (spec: string): boolean => SAVED.test(spec);
+
+/** The file of a side that is saved; any other side as it is. */
+export const savedFile = (spec: string): string => SAVED.exec(spec)?.[1] ?? spec;
+
+/** What `encodeInputs()` and `encodeOutputs()` give, by its first array. */
+export const SAVED_FILE = npzKind("file of --save-inputs or --save-outputs", "obs");
 
 const matrix = (data: Float32Array, rows: number): Tensor => ({
   dtype: "float32",
@@ -56,11 +74,12 @@ function inputArrays({ data, rows, kinds }: Observations): Record<string, Tensor
   return kinds === undefined ? { obs } : { obs, kinds: encodeKinds(kinds) };
 }
 
-export function encodeOutputs({ space, samples, sides }: SavedOutputs): Uint8Array {
+export function encodeOutputs({ space, samples, sides, recorded }: SavedOutputs): Uint8Array {
   const about = JSON.stringify({
     space,
     dataset: samples.label,
-    sides: sides.map(({ label, evidence }) => ({ label, evidence })),
+    recorded,
+    sides: sides.map(({ label, evidence, sha256 }) => ({ label, evidence, sha256 })),
   });
   const data = new TextEncoder().encode(about);
   return writeNpz({
@@ -72,21 +91,39 @@ export function encodeOutputs({ space, samples, sides }: SavedOutputs): Uint8Arr
   });
 }
 
+export type SavedSideOfFile = SavedSide &
+  Omit<SavedOutputs, "sides"> & {
+    /** Its place among the sides of the file. */
+    readonly index: number;
+  };
+
+/** The same answers of the same run, by whatever name the file goes: they could not differ. */
+export const isSameRecording = (one: SavedSideOfFile, other: SavedSideOfFile): boolean =>
+  one.index === other.index &&
+  one.label === other.label &&
+  one.recorded === other.recorded &&
+  bits(one.actions).equals(bits(other.actions));
+
+/** Of floats, so that NaN equals itself. */
+export const bits = (values: Float32Array): Buffer =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+
 /** Reads one side of a file that `--save-outputs` wrote. */
-export async function readSavedSide(
-  spec: string,
-): Promise<SavedSide & Pick<SavedOutputs, "space" | "samples">> {
+export async function readSavedSide(spec: string): Promise<SavedSideOfFile> {
   const [, path = spec, index] = SAVED.exec(spec) ?? [];
   const { sides, ...rest } = await readOutputs(path);
   if (index === undefined && sides.length > 1) {
     const choices = sides.map(({ label }, i) => `${path}:${i} (${label})`);
-    throw new Lite3Error("USAGE", `Cannot take ${quote(path)}: it has ${choices.join(", ")}`);
+    throw new Lite3Error(
+      "USAGE",
+      `Cannot take ${quote(path)}: it has several sides, name one of them: ${choices.join(", ")}`,
+    );
   }
   const side = sides[Number(index ?? 0)];
   if (side === undefined) {
     throw new Lite3Error("USAGE", `Cannot take ${quote(spec)}: it has ${sides.length} sides`);
   }
-  return { ...rest, ...side };
+  return { ...rest, ...side, index: Number(index ?? 0) };
 }
 
 function readOutputs(path: string): Promise<SavedOutputs> {
@@ -97,11 +134,12 @@ function readOutputs(path: string): Promise<SavedOutputs> {
     if (about === undefined) {
       throw new FormatError('it has no array "about", need a file of parity --save-outputs');
     }
-    const { space, dataset, sides } = parseAbout(about);
+    const { space, dataset, recorded, sides } = parseAbout(about);
     const samples = readMatrix(arrays, "obs");
     const kinds = arrays.get("kinds");
     return {
       space,
+      recorded,
       samples: {
         label: dataset,
         ...samples,

@@ -23,13 +23,13 @@ import { openRknnEmulated } from "../runtime/rknn_emulated.ts";
 import { readRknnLayers } from "../runtime/rknn_layers.ts";
 import { compareOperators } from "../runtime/rknn_operators.ts";
 import { proveWeights, type WeightProof } from "../runtime/rknn_weights.ts";
-import { PROJECT_MODELS } from "./project_files.ts";
+import { findOnnx, madeFrom } from "./project_files.ts";
 import { fitRecord, type RecordFit } from "./record.ts";
 import { openRecorded } from "./recorded.ts";
 import { openRemote } from "../runtime/remote.ts";
 import { runRows } from "../runtime/run_rows.ts";
-import { isSaved, readSavedSide, type Space } from "./saved_outputs.ts";
-import { isCheckpoint, type ModelWords, readSideModel } from "./side_model.ts";
+import { bits, isSaved, readSavedSide, type Space } from "./saved_outputs.ts";
+import { type ModelWords, readSideModel } from "./side_model.ts";
 import { isEndpoint, parseEndpoint } from "../wire/endpoint.ts";
 import type { About } from "../wire/protocol.ts";
 
@@ -62,6 +62,8 @@ const NAMES = [...Object.keys(BACKENDS), "rknn"];
 export interface Side {
   readonly label: string;
   readonly evidence: Arithmetic;
+  /** Digest of the model's file, where the side is one. */
+  readonly sha256?: string | undefined;
   readonly observationSize: number;
   readonly actionSize: number;
   /** What the model's file says of its normalizer, where it does. */
@@ -119,16 +121,19 @@ export const isRknnSide = (spec: string): boolean => RKNN_NAME.test(spec);
 
 /** Does a side need a model that none of them names? */
 export function needsModel(specs: readonly string[]): boolean {
-  const isNamed = specs.some((one) => isModelFile(one) && !isItsExport(specs, one));
+  const isNamed = specs.some((one) => isModelFile(one) && !isRunAlike(specs, one));
   return takesModel(specs) && !isNamed;
 }
 
 const isModelFile = (spec: string): boolean =>
-  ![isBackendName, isEndpoint, isRknnSide, isSaved].some((is) => is(spec));
+  spec !== "rknn" && ![isBackendName, isEndpoint, isRknnSide, isSaved].some((is) => is(spec));
 
-/** `onnx` beside a checkpoint is its exported file: the checkpoint itself is run in the same way. */
-const isItsExport = (specs: readonly string[], checkpoint: string): boolean =>
-  specs.includes("onnx") && isCheckpoint(checkpoint);
+/**
+ * `onnx` beside a checkpoint or a file is the project's: that file itself is run in the same way,
+ * and could not differ.
+ */
+const isRunAlike = (specs: readonly string[], file: string): boolean =>
+  specs.includes("onnx") && isModelFile(file);
 
 /** Does a side run a model that it does not name itself? */
 export function takesModel(specs: readonly string[]): boolean {
@@ -147,23 +152,18 @@ export function modelPath(side: string, otherSide: string, model: string | undef
         "need the .onnx that it was made from as the other side or with --model",
     );
   }
-  const found = named ?? PROJECT_MODELS.find((path) => existsSync(path));
-  if (found !== undefined) return found;
-  throw new Lite3Error(
-    "USAGE",
-    `Cannot run backend ${quote(spec)}: no model named, and none of ` +
-      `${PROJECT_MODELS.join(", ")} is here; give --model policy.onnx`,
-  );
+  return named ?? findOnnx(spec);
 }
 
-/** The ONNX file that the words name: by a flag, as the other side, or beside a .rknn. */
+/** The ONNX file that the words name: by a flag, as the other side, by lite3rl.yaml, or beside a .rknn. */
 function namedModel(spec: string, other: string, model: string | undefined): string | undefined {
-  const isModel = isModelFile(other) && !isItsExport([spec], other);
-  const beside = [spec, other]
-    .filter(isRknnSide)
+  const isModel = isModelFile(other) && !isRunAlike([spec], other);
+  const files = [spec, other].filter(isRknnSide);
+  const source = files.map(madeFrom).find((path) => path !== undefined);
+  const beside = files
     .map((path) => path.replace(RKNN_NAME, ".onnx"))
     .find((path) => existsSync(path));
-  return model ?? (isModel ? other : undefined) ?? beside;
+  return model ?? (isModel ? other : undefined) ?? source ?? beside;
 }
 
 /** Opens a model file with the backend that `spec` names; a file's own is ONNX Runtime. */
@@ -336,13 +336,12 @@ export async function openSavedSide(spec: string, { space }: SideOptions): Promi
   const saved = await readSavedSide(spec);
   const { rows, data } = saved.samples;
   return {
+    sha256: saved.sha256,
     label: `${saved.label} (${spec})`,
     evidence: saved.evidence,
     observationSize: data.length / rows,
     actionSize: saved.actions.length / rows,
     run(observations) {
-      const bits = (values: Float32Array): Buffer =>
-        Buffer.from(values.buffer, values.byteOffset, values.byteLength);
       if (space === saved.space && bits(observations).equals(bits(data))) {
         return Promise.resolve(saved.actions);
       }

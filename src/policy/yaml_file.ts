@@ -85,7 +85,22 @@ export function checkYaml<S extends v.GenericSchema>(path: string, schema: S, va
   if (checked.success) return checked.output;
   const [issue] = checked.issues;
   const at = v.getDotPath(issue) ?? "the document";
+  if (issue.type === "strict_object" && issue.expected === "never") {
+    const known = namesIn(schema, (issue.path ?? []).slice(0, -1));
+    throw refuse(path, `${quote(at)} is unknown, need some of ${known.join(", ")}`);
+  }
   throw refuse(path, `${at} is ${issue.received}, need ${issue.expected ?? issue.message}`);
+}
+
+/** Names of the mapping that the path leads to. */
+function namesIn(schema: v.GenericSchema, path: readonly { readonly key?: unknown }[]): string[] {
+  let inner: unknown = schema;
+  const entriesOf = (of: unknown): Readonly<Record<string, unknown>> => {
+    const { entries, wrapped } = of as { entries?: Record<string, unknown>; wrapped?: unknown };
+    return entries ?? (wrapped === undefined ? {} : entriesOf(wrapped));
+  };
+  for (const { key } of path) inner = entriesOf(inner)[String(key)] ?? {};
+  return Object.keys(entriesOf(inner));
 }
 
 function refuse(path: string, reason: string): Lite3Error {

@@ -3,8 +3,8 @@
  * and its archive are made of. `accept.schema.json` is the same for programs in other languages,
  * written by `bun run schema`.
  *
- * `measured` and `limits` are what was found; `rows`, `gaitRows`, `verdict`, `reasons` and `notes`
- * follow from them alone, so that whoever has the document can judge again.
+ * `measured` and `limits` are what was found; `rows`, `gaitRows`, `verdict`, `reasons`, `notes` and
+ * `looser` follow from them alone, so that whoever has the document can judge again.
  */
 
 import * as v from "valibot";
@@ -74,7 +74,13 @@ const latency = stage({
   noNpu: v.nullable(text),
 });
 
-const preprocessing = stage({ steps: texts, queries: count, us: spread });
+const preprocessing = stage({
+  steps: texts,
+  queries: count,
+  us: spread,
+  /** Where that was: the doctor's row of the SoC, which is `ok` on an RK3588. */
+  soc: v.strictObject({ state: text, found: text }),
+});
 
 const parity = stage({ comparison: parityReportSchema });
 
@@ -86,7 +92,7 @@ const power = stage({
   load: powerPhase,
   /** Mean under load less mean before. */
   aboveIdleW: real,
-  /** The reading was the same all the time: is it alive? */
+  /** Every reading under load was the same: is the source alive? */
   constant: v.boolean(),
   series: v.strictObject({ timeS: numbers, watts: numbers, loadFromS: real }),
 });
@@ -106,7 +112,8 @@ const gaitFigures = v.strictObject({
   torqueRmsNm: perPlace,
   torquePeakNm: perPlace,
   costOfTransport: v.nullable(real),
-  overruns: count,
+  /** Null where no period was kept. */
+  overruns: v.nullable(count),
   latencyUs: v.strictObject({ p50: real, p99: real, max: real }),
 });
 
@@ -210,6 +217,8 @@ export const acceptDocumentSchema = v.strictObject({
   reasons: texts,
   /** What a PASS leaves open. */
   notes: texts,
+  /** Limits that demand less than the usual: `overrun_share 0.9 > 0.01`. */
+  looser: texts,
   rows: v.array(row),
   gaitRows: v.array(gaitRow),
   version: text,
@@ -222,8 +231,8 @@ export const acceptDocumentSchema = v.strictObject({
   measured,
   /** Every file that took part. */
   files: v.array(v.strictObject({ role: text, path: text, bytes: count, sha256 })),
-  /** Names of the archive's files, beside this document and the digests. */
-  members: texts,
+  /** The archive's files beside this document and the digests; the page is made of this document. */
+  members: v.array(v.strictObject({ name: text, sha256: v.nullable(sha256) })),
 });
 
 /** `accept --json`: the document, and the archive that has it as `report.json`. */

@@ -27,6 +27,7 @@ const DOCUMENT = {
     { ...ROW, name: "gait", title: "gait", state: "not measured", why: "no service" },
   ],
   gaitRows: [{ name: "slip_mps", found: 0.1, limit: 0.25, ok: true }],
+  looser: ["power_w 12 > 10"],
   limits: { npu_latency_p99_ms: 5, power_w: 10 },
   allowMissing: ["gait"],
   measured: MEASURED,
@@ -38,7 +39,7 @@ const PLOTS = 7;
 test("renderAcceptPage() says the verdict, each row, and the figures behind it", () => {
   const text = textOf(renderAcceptPage(DOCUMENT));
   for (const part of [
-    "✕ Failed lite3rl 0.1.0 accept 2026-09-01 12:33 UTC arm64, 8 cores",
+    "✕ Failed; limits (looser: power_w 12 &#62; 10) lite3rl 0.1.0 accept 2026-09-01 12:33 UTC arm64, 8 cores",
     "policy.rknn: 1 row passed, 1 failed, 1 not measured",
     "steady power: 11 W on average, need below the limit",
     "✓ NPU latency &#60; 5 ms 1500 µs of 11000 queries npu",
@@ -54,6 +55,18 @@ test("renderAcceptPage() says the verdict, each row, and the figures behind it",
   ]) {
     expect(text).toContain(part);
   }
+});
+
+test("renderAcceptPage() shows a pass in green only where it has no terms", () => {
+  const rows = DOCUMENT.rows.filter(({ state }) => state === "pass");
+  const pass: AcceptDocument = { ...DOCUMENT, verdict: "PASS", rows, looser: [] };
+  const without = { ...ROW, name: "power", state: "not measured", allowedMissing: true } as const;
+  const badge = (document: AcceptDocument) =>
+    /<span class="(verdict [^"]*)"[^>]*>([^<]*)</.exec(renderAcceptPage(document))?.slice(1);
+  expect([badge(pass), badge({ ...pass, rows: [...rows, without] })]).toEqual([
+    ["verdict good", "✓ Passed"],
+    ["verdict ", "✓ Passed without power"],
+  ]);
 });
 
 const UNMEASURED: AcceptDocument = {

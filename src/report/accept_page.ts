@@ -17,17 +17,18 @@ import { type Figure, renderFigure } from "./figure.ts";
 import { formatCount } from "./format_number.ts";
 import { html, type Html } from "./html.ts";
 import { readableTime } from "./page_parts.ts";
+import { verdictLine, verdictTerms } from "./verdict_line.ts";
 import { renderPage } from "./page.ts";
 
 /** Renders the page; the same document gives the same bytes. */
 export function renderAcceptPage(document: AcceptDocument): string {
-  const { measured, limits, verdict } = document;
+  const { measured, limits } = document;
   const latency = latencyFigure(measured.latency, limits);
   const power = powerFigure(measured.power, limits);
   const gait = gaitFigures(measured.gait);
   const figures: readonly Figure[] = [latency, power, ...gait];
   return renderPage({
-    title: `lite3rl acceptance: ${verdict}`,
+    title: `lite3rl acceptance: ${verdictLine(document)}`,
     body: html`<header>${head(document)}</header>
       <main>
         ${table(document.rows)}
@@ -54,14 +55,15 @@ export function renderAcceptPage(document: AcceptDocument): string {
 function head(document: AcceptDocument): Html {
   const { verdict, version, startedAt, machine, model, rows, reasons, notes } = document;
   const of = (state: AcceptRow["state"]) => rows.filter((row) => row.state === state).length;
+  const terms = verdictTerms(document);
+  // A pass is green only where all was measured against the usual limits.
+  const kind = verdict !== "PASS" ? "bad" : terms === "" ? "good" : "";
   const signs = { PASS: "✓ Passed", FAIL: "✕ Failed", INCOMPLETE: "○ Incomplete" };
   const counts =
     `${formatCount(of("pass"), "row")} passed, ${of("fail")} failed, ` +
     `${of("not measured")} not measured`;
   return html`<p class="byline">
-      <span class="verdict ${verdict === "PASS" ? "good" : "bad"}" aria-label="${verdict}"
-        >${signs[verdict]}</span
-      >
+      <span class="verdict ${kind}" aria-label="${verdict}">${signs[verdict]}${terms}</span>
       <span>lite3rl ${version} accept</span>
       <time datetime="${startedAt}">${readableTime(startedAt)}</time>
       <span>${machine}</span>
@@ -78,7 +80,7 @@ const SIGNS = {
 } as const;
 
 function table(rows: readonly AcceptRow[]): Html {
-  return html`<table class="rows checks">
+  return html`<table class="rows checks criteria">
     <thead>
       <tr>
         <th></th>
@@ -94,8 +96,8 @@ function table(rows: readonly AcceptRow[]): Html {
           html`<tr>
             <td>${SIGNS[state]}</td>
             <td>${title}</td>
-            <td>${limit}</td>
-            <td>${found}${whyOf(state, why)}</td>
+            <td>${limit.replace(/^< /, "<\u00A0")}</td>
+            <td>${foundText(found, state, why)}</td>
             <td class="secondary">${evidence ?? ""}</td>
           </tr>`,
       )}
@@ -103,10 +105,10 @@ function table(rows: readonly AcceptRow[]): Html {
   </table>`;
 }
 
-function whyOf(state: AcceptRow["state"], why: string): Html {
-  if (state === "pass") return html``;
-  if (state === "fail") return html`<br /><span class="bad">${why}</span>`;
-  return html`<br />not measured: ${why}`;
+function foundText(found: string, state: AcceptRow["state"], why: string): Html {
+  if (state === "pass") return html`${found}`;
+  const reason = state === "fail" ? html`<span class="bad">${why}</span>` : `not measured: ${why}`;
+  return found === "" ? html`${reason}` : html`${found}<br />${reason}`;
 }
 
 function footer({ version }: AcceptDocument): Html {

@@ -51,6 +51,7 @@ export const MEASURED: Measured = {
     steps: ["180 bytes out of the connection's buffer", "(obs-mean)/max(std,1e-3)"],
     queries: 20_000,
     us: { ...us, p99: 2 },
+    soc: { state: "ok", found: "rockchip,rk3588" },
   },
   parity: {
     state: "measured",
@@ -134,5 +135,9 @@ export const ABOUT: Pick<
   machine: "arm64, 8 cores, Linux 5.10.160, Bun 1.4.5",
   model: "policy.rknn",
   files: [{ role: "model", path: "policy.rknn", bytes: 100, sha256: "a".repeat(64) }],
-  members: ["report.html", "run.mcap", "service.log"],
+  members: [
+    { name: "report.html", sha256: null },
+    { name: "run.mcap", sha256: "b".repeat(64) },
+    { name: "service.log", sha256: "c".repeat(64) },
+  ],
 };

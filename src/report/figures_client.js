@@ -210,7 +210,11 @@ function histogramOptions(figure) {
     },
     axes: [
       { ...axis(), ...ticks, ...labels },
-      { ...valueAxis(), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] },
+      {
+        ...valueAxis(),
+        values: (_, splits) => splits.map((n) => (n < 1e4 ? n : `${n / 1e3}k`)),
+        incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6],
+      },
     ],
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     padding: [MARKER_HEIGHT * markers.length + 4, 12, 0, 0],

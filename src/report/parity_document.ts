@@ -20,21 +20,28 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const numbers = v.array(v.number());
 const evidence = v.picklist(ARITHMETICS);
 
+/** Of no sample that is finite it is not known: NaN here, which is null in JSON. */
+const figure = v.union([v.number(), v.nan()]);
+
 const statistics = {
-  mae: v.number(),
-  rmse: v.number(),
-  max: v.number(),
-  quantiles: v.strictObject({
-    p50: v.number(),
-    p90: v.number(),
-    p99: v.number(),
-    p999: v.number(),
-  }),
-  cosine: v.number(),
-  sqnrDb: v.nullable(v.number()),
+  mae: figure,
+  rmse: figure,
+  max: figure,
+  quantiles: v.strictObject({ p50: figure, p90: figure, p99: figure, p999: figure }),
+  cosine: figure,
+  sqnrDb: v.nullable(figure),
 };
 
-const worst = { sample: count, output: text, error: v.number() };
+const worst = { sample: count, output: text, error: figure };
+
+/** Actions that are no numbers; their samples are in no figure. The first ten are listed. */
+const nonFinite = v.strictObject({
+  values: count,
+  samples: count,
+  first: v.array(
+    v.strictObject({ side: v.picklist(["a", "b"]), sample: count, output: text, value: text }),
+  ),
+});
 
 /** One thing that was checked, and why it fails. */
 const check = v.strictObject({
@@ -42,7 +49,7 @@ const check = v.strictObject({
   pass: v.boolean(),
   failures: texts,
   /** Of a limit: what was found, and the most that passes. */
-  found: v.exactOptional(v.number()),
+  found: v.exactOptional(figure),
   limit: v.exactOptional(v.number()),
 });
 
@@ -87,9 +94,9 @@ const bisection = v.strictObject({
     v.strictObject({
       name: text,
       op: text,
-      mae: v.number(),
-      max: v.number(),
-      sqnrDb: v.nullable(v.number()),
+      mae: figure,
+      max: figure,
+      sqnrDb: v.nullable(figure),
     }),
   ),
 });
@@ -98,8 +105,8 @@ const bisection = v.strictObject({
 const kind = v.strictObject({
   kind: v.picklist(KINDS),
   samples: count,
-  mae: v.number(),
-  max: v.number(),
+  mae: figure,
+  max: figure,
   worst: v.strictObject(worst),
 });
 
@@ -116,17 +123,18 @@ const comparison = v.strictObject({
     v.strictObject({
       name: text,
       ...statistics,
-      radians: v.exactOptional(v.strictObject({ mae: v.number(), max: v.number() })),
+      radians: v.exactOptional(v.strictObject({ mae: figure, max: figure })),
     }),
   ),
   worst: v.strictObject(worst),
   worstSamples: v.array(v.strictObject({ ...worst, observation: numbers, a: numbers, b: numbers })),
   samples: count,
+  nonFinite: v.exactOptional(nonFinite),
   /** Where observations were generated; all else is of the plausible ones. */
   kinds: v.exactOptional(v.array(kind)),
   dataset: text,
   space: v.picklist(["raw", "network"]),
-  requiredTolerance: v.strictObject({ mae: v.number(), max: v.number() }),
+  requiredTolerance: v.strictObject({ mae: figure, max: figure }),
   sides: v.strictObject({ a: text, b: text }),
   evidence: v.strictObject({ a: evidence, b: evidence }),
   services: v.exactOptional(

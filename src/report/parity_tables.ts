@@ -36,7 +36,7 @@ export function checkTable({ checks }: ParityComparison): Html {
 }
 
 /** What of a .rknn was run as it is in the file, and what is assumed. */
-export function fileNotes({ files = [], requiredTolerance }: ParityComparison): Html {
+export function fileNotes({ files = [], requiredTolerance, nonFinite }: ParityComparison): Html {
   const lines = files.flatMap(({ file, platforms, fromFile, assumed, weights }) => {
     const elements = weights.layers.reduce((sum, layer) => sum + layer.elements, 0);
     const differing = weights.layers.reduce((sum, layer) => sum + layer.differing, 0);
@@ -47,7 +47,8 @@ export function fileNotes({ files = [], requiredTolerance }: ParityComparison): 
     ];
   });
   const { mae, max } = requiredTolerance;
-  lines.push(`Would pass with --mae ${mae} --max ${max} or more`);
+  const passes = Number.isFinite(mae) && Number.isFinite(max) && nonFinite === undefined;
+  lines.push(passes ? `Would pass with --mae ${mae} --max ${max} or more` : "No limit would pass");
   return html`<ul class="notes">
     ${lines.map((line) => html`<li>${line}</li>`)}
   </ul>`;

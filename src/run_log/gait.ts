@@ -32,7 +32,8 @@ export interface GaitFigures {
   readonly torquePeakNm: readonly number[] | null;
   /** Mechanical work Σ|τ·ω| over weight times way; null where the robot hardly went anywhere. */
   readonly costOfTransport: number | null;
-  readonly overruns: number;
+  /** Null where no period was kept. */
+  readonly overruns: number | null;
   readonly latencyUs: { readonly p50: number; readonly p99: number; readonly max: number };
 }
 
@@ -56,14 +57,14 @@ export function createGait(massKg: number | undefined): Gait {
   const pose = createPose();
   const feet = createFeet();
   const joints = createJoints();
-  let overruns = 0;
+  let overruns: number | null = null;
   let durationS = 0;
   return {
     add({ timeS, episode, info, command, sensors, latencyUs, overrun }) {
       const tookS = timeS - durationS;
       durationS = timeS;
       latencies.push(latencyUs);
-      if (overrun) overruns++;
+      if (overrun !== null) overruns = (overruns ?? 0) + Number(overrun);
       pose.add(info, command, timeS, episode);
       feet.add(sensors, tookS, episode);
       joints.add(sensors, tookS);

@@ -79,7 +79,7 @@ export function readRunLog(path: string, take: (step: RunStep) => void): RunLogE
           }
           (partial as Record<string, unknown>)[topic] = message;
           if (topic !== "/latency") continue;
-          take(stepOf(partial));
+          take(stepOf(partial, isTimed(description)));
           partial = {};
           steps++;
         }
@@ -101,7 +101,10 @@ function decompress(bytes: Uint8Array, size: bigint): Uint8Array {
   throw new FormatError(`a chunk has ${plain.length} bytes, its header says ${size}`);
 }
 
-function stepOf(messages: Partial): RunStep {
+/** Logs that do not say it are of runs that kept their period. */
+const isTimed = ({ realTime }: Readonly<Record<string, string>>): boolean => realTime !== "false";
+
+function stepOf(messages: Partial, timed: boolean): RunStep {
   const state = messages["/state"];
   const [observation, action] = [messages["/observation"], messages["/action"]];
   const [command, latency] = [messages["/command"], messages["/latency"]];
@@ -117,7 +120,7 @@ function stepOf(messages: Partial): RunStep {
     info: infoOf(state),
     sensors: sensorsOf(messages),
     latencyUs: latency.us,
-    overrun: latency.overrun,
+    overrun: timed ? (latency.overrun ?? null) : null,
   };
 }
 

@@ -56,6 +56,17 @@ describe("a run's log", () => {
     expect(readLog(path).steps).toEqual([bare]);
   });
 
+  test("counts no overruns of a run that kept no period, whatever an older log says", async () => {
+    const untimed = STEPS.map((step) => ({ ...step, overrun: null }));
+    const { path } = await writeLog("untimed.mcap", untimed);
+    expect(readLog(path).steps).toEqual(untimed);
+    const older = join(directory, "older.mcap");
+    const log = await openRunLog(older, { realTime: "false" }, STARTED_NS);
+    for (const step of STEPS) await log.step(step);
+    await log.end();
+    expect(readLog(older).steps).toEqual(untimed);
+  });
+
   test("is never written over", async () => {
     const { path } = await writeLog("once.mcap", STEPS);
     const before = readFileSync(path);

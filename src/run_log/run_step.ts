@@ -19,5 +19,6 @@ export interface RunStep {
   readonly info: StepInfo;
   readonly sensors: Sensors | undefined;
   readonly latencyUs: number;
-  readonly overrun: boolean;
+  /** Whether it was over its period; null where none is kept. */
+  readonly overrun: boolean | null;
 }

@@ -53,8 +53,8 @@ export const TOPICS = {
   "/joints": { needs: {}, may: { position: "numbers", velocity: "numbers", torque: "numbers" } },
   /** level: info or error; name: started, restart, fall, ended … */
   "/events": { needs: { level: "string", name: "string", message: "string" }, may: {} },
-  /** Of the policy, µs; was the step over its period? */
-  "/latency": { needs: { us: "number", overrun: "boolean" }, may: {} },
+  /** Of the policy, µs; was the step over its period? Absent where no period is kept. */
+  "/latency": { needs: { us: "number" }, may: { overrun: "boolean" } },
 } as const satisfies Readonly<Record<string, Topic>>;
 
 export type TopicName = keyof typeof TOPICS;

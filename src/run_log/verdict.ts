@@ -37,7 +37,10 @@ const LIMIT_NAMES = Object.keys(GAIT_LIMITS) as (keyof GaitLimits)[];
 /** Limits as a YAML file gives them: some or all, by name. */
 export const gaitLimitsSchema = v.strictObject(
   Object.fromEntries(
-    LIMIT_NAMES.map((name) => [name, v.optional(v.pipe(v.number(), v.minValue(0)))]),
+    LIMIT_NAMES.map((name) => [
+      name,
+      v.optional(v.pipe(v.number(), v.finite("a finite number"), v.minValue(0))),
+    ]),
   ),
 );
 
@@ -57,16 +60,11 @@ export interface VerdictRow {
   readonly where?: string;
 }
 
-/**
- * One row per limit that is given, in their order.
- *
- * @param isTimed without a control period that is kept, no overrun can be measured
- */
+/** One row per limit that is given, in their order. */
 export function judgeGait(
   figures: GaitFigures,
   falls: number,
   limits: Partial<GaitLimits>,
-  isTimed = true,
 ): readonly VerdictRow[] {
   const { heightM, latencyUs, steps, overruns } = figures;
   const joints = figures.torqueRmsNm === null ? [] : outputNames(figures.torqueRmsNm.length);
@@ -84,7 +82,7 @@ export function judgeGait(
     torque_rms_nm: worstOf(figures.torqueRmsNm, joints),
     torque_peak_nm: worstOf(figures.torquePeakNm, joints),
     cost_of_transport: figures.costOfTransport,
-    overrun_share: isTimed ? overruns / steps : null,
+    overrun_share: overruns === null ? null : overruns / steps,
     latency_p99_ms: latencyUs.p99 / 1000,
   };
   return LIMIT_NAMES.flatMap((name) => {

@@ -127,7 +127,7 @@ function* messagesOf(step: RunStep): Generator<readonly [TopicName, object]> {
       },
     ];
   }
-  yield ["/latency", { us: latencyUs, overrun }];
+  yield ["/latency", { us: latencyUs, ...(overrun !== null && { overrun }) }];
 }
 
 const plain = (values: readonly number[] | undefined): number[] | undefined =>
