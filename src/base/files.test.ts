@@ -212,7 +212,7 @@ describe("writeDescribedFile()", () => {
   });
 });
 
-test("checkWritable() tries a place without leaving anything, and names the flag of another", async () => {
+test("checkWritable() leaves nothing where it tried, and names the flag", async () => {
   const folder = join(directory, "tried");
   mkdirSync(folder);
   const taken = join(folder, "taken");
