@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { temporaryDirectory } from "./directory_fixture.ts";
 import { quote } from "./errors.ts";
 import {
+  checkWritable,
   makeTemporaryDirectory,
   memorySource,
   openFile,
@@ -208,6 +209,21 @@ describe("writeDescribedFile()", () => {
       ["SIGKILL", "old", "of new", 3],
       [null, "new", "of new", 2],
     ]);
+  });
+});
+
+test("checkWritable() leaves nothing where it tried, and names the flag", async () => {
+  const folder = join(directory, "tried");
+  mkdirSync(folder);
+  const taken = join(folder, "taken");
+  writeFileSync(taken, "mine");
+  for (const path of [taken, join(folder, "new"), join(folder, "made/later")]) checkWritable(path);
+  expect([readdirSync(folder), readFileSync(taken, "utf8")]).toEqual([["taken"], "mine"]);
+  expect(await refusalOf(() => checkWritable("/proc/x.html", "--report"))).toEqual({
+    code: "NATIVE",
+    message:
+      'Cannot write "/proc/x.html": there is no such directory; name a place that can be ' +
+      "written with --report",
   });
 });
 
