@@ -140,7 +140,7 @@ describe("parity of a .rknn", () => {
             model: onnx,
             weights: { holds: true },
             fromFile: ["weights (float16 ×3)", "biases", expect.any(String)],
-            assumed: ['the activation "Elu" is computed exactly', expect.any(String)],
+            assumed: ['the ONNX\'s activation "Elu" is computed exactly', expect.any(String)],
           },
         ],
       },
@@ -149,7 +149,7 @@ describe("parity of a .rknn", () => {
     expect(stdout.split("\n").slice(3, 8)).toEqual([
       "",
       `from ${rknn}, for rk3588: weights (float16 ×3); biases; which layers are int8 and which float16`,
-      expect.stringMatching(/^assumed: the activation "Elu" is computed exactly; /),
+      expect.stringMatching(/^assumed: the ONNX's activation "Elu" is computed exactly; /),
       `its 2312 weights and biases are those of ${onnx}: ok`,
       `its operators are those of ${onnx}: ok`,
     ]);

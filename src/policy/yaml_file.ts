@@ -85,8 +85,30 @@ export function checkYaml<S extends v.GenericSchema>(path: string, schema: S, va
   if (checked.success) return checked.output;
   const [issue] = checked.issues;
   const at = v.getDotPath(issue) ?? "the document";
+  if (issue.type === "strict_object" && issue.expected === "never") {
+    const known = knownKeys(schema, issue.path ?? []);
+    throw refuse(path, `unknown key ${quote(at)}, need one of ${known.join(", ")}`);
+  }
   throw refuse(path, `${at} is ${issue.received}, need ${issue.expected ?? issue.message}`);
 }
+
+/** The keys of the mapping that an unknown one, at the end of `path`, stands in. */
+function knownKeys(schema: v.GenericSchema, path: readonly { readonly key: unknown }[]): string[] {
+  let inside = schema as SchemaParts;
+  for (const { key } of path.slice(0, -1)) {
+    inside = unwrapped(inside).entries?.[String(key)] ?? {};
+  }
+  return Object.keys(unwrapped(inside).entries ?? {});
+}
+
+/** As far as valibot's schemas have them. */
+interface SchemaParts {
+  readonly wrapped?: SchemaParts;
+  readonly entries?: Readonly<Record<string, SchemaParts>>;
+}
+
+const unwrapped = (schema: SchemaParts): SchemaParts =>
+  schema.wrapped === undefined ? schema : unwrapped(schema.wrapped);
 
 function refuse(path: string, reason: string): Lite3Error {
   return new Lite3Error("CONFIG", `Cannot use config ${quote(path)}: ${reason}`);
