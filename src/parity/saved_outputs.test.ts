@@ -175,6 +175,11 @@ describe("parity of more than two sides", () => {
         ],
       },
     });
+    const limit = ["--mae", "1e-12", "--report", place("all.html")];
+    const missed = await run(["parity", ...sides, ...limit]);
+    const failure = new RegExp(`${tiny} and emulated \\(${tiny}\\): MAE is [^;]*, above 1e-12`);
+    expect(missed.stderr).toMatch(new RegExp(`^failed: ${failure.source}\\n$`));
+    expect(readFileSync(place("all.html"), "utf8")).toMatch(failure);
     const again = await runJson(["parity", `${place("all.npz")}:0`, `${place("all.npz")}:1`]);
     expect(again.json.mae).toBe(json.mae);
   });
