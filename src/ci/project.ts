@@ -6,7 +6,6 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join, normalize, relative } from "node:path";
 import { Lite3Error, quote } from "../base/errors.ts";
-import { recordPath } from "../policy/conversion_record.ts";
 import {
   PROJECT_FILE,
   projectOnnx,
@@ -22,7 +21,7 @@ export interface Project {
   readonly inside: string;
   /** Files whose change means another policy, as seen from the project. */
   readonly watched: readonly string[];
-  /** What the steps make outside of build/, as seen from the project. */
+  /** What the steps make outside of build/, as seen from the project; globs. */
   readonly made: readonly string[];
   /** Has it an environment to collect observations in? */
   readonly collects: boolean;
@@ -67,7 +66,10 @@ export function readProject(directory: string): Project {
     root,
     inside: relative(root, home) || ".",
     watched: [...new Set([...needed, ...more, PROJECT_FILE])],
-    made: madeFiles(settings).filter((name) => isInside(name) && !isBuilt(name)),
+    made: madeFiles(settings)
+      .filter((name) => isInside(name) && !isBuilt(name))
+      // Its record, the toolkit's log, and what was rejected are beside it.
+      .map((name) => (name === projectRknn(settings) ? `${name}*` : name)),
     collects: settings.env !== undefined,
     settings,
   };
@@ -99,12 +101,11 @@ function moduleFiles(value: string): string[] {
 
 const isFile = (path: string): boolean => existsSync(path) && statSync(path).isFile();
 
-/** What the steps leave: the .onnx, the set, the .rknn, its record and the toolkit's log. */
+/** What the steps make: the .onnx, the set and the .rknn. */
 function madeFiles(settings: ProjectSettings): string[] {
-  const rknn = projectRknn(settings);
   const exported = settings.export?.output ?? projectOnnx(settings);
-  const ofRknn = rknn === undefined ? [] : [rknn, recordPath(rknn), `${rknn}.log`];
-  return [exported, settings.collect?.output, ...ofRknn].filter((name) => name !== undefined);
+  const made = [exported, settings.collect?.output, projectRknn(settings)];
+  return made.filter((name) => name !== undefined);
 }
 
 function repositoryOf(place: string): string | undefined {

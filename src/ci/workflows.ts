@@ -124,10 +124,6 @@ permissions:
   contents: read
 
 env:
-  # Of a private release: a secret such as "Authorization: token ...", empty otherwise. From
-  # GitHub, LITE3RL_URL is the asset's API address then, and "Accept: application/octet-stream"
-  # a second line of the secret.
-  LITE3RL_HEADER: \${{ secrets.LITE3RL_HEADER }}
   LITE3RL_URL: \${{ vars.LITE3RL_URL }}
   LITE3RL_SHA256: ${digest === undefined ? "${{ vars.LITE3RL_SHA256 }}" : quoted(digest)}
 
@@ -150,6 +146,11 @@ jobs:
           path: ~/.cache/lite3rl
           key: ${CACHE_KEY}
       - name: Install lite3rl
+        env:
+          # Of a private release: a secret such as "Authorization: token ..."; else not needed.
+          # From GitHub, LITE3RL_URL is the asset's API address then, and the secret's second line
+          # "Accept: application/octet-stream".
+          LITE3RL_HEADER: \${{ secrets.LITE3RL_HEADER }}
         run: |
 ${lines(10, [...INSTALL, 'echo "$HOME/.local/bin" >> "$GITHUB_PATH"'])}
 ${lines(6, run)}

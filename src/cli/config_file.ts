@@ -14,13 +14,19 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { isMap, isScalar, isSeq, type YAMLMap } from "yaml";
 import { Lite3Error, quote } from "../base/errors.ts";
+import { PROJECT_FILE } from "../policy/project_file.ts";
 import { readYamlDocument, type YamlDocument } from "../policy/yaml_file.ts";
 import type { Settable, Setting, Settings } from "./settings.ts";
 import { VERBS } from "./verbs.ts";
 import { nearest } from "./words.ts";
 
 /** Of the directory, then of the machine. */
-const USUAL_FILES = ["lite3rl.yaml", "/etc/lite3rl/lite3rl.yaml"];
+const MACHINE_FILE = "/etc/lite3rl/lite3rl.yaml";
+const USUAL_FILES = [PROJECT_FILE, MACHINE_FILE];
+
+/** The one of these files that is a project's. */
+export const projectFileOf = (files: readonly string[]): string | undefined =>
+  files.find((path) => path !== MACHINE_FILE);
 
 /** Flags that mean the same to every verb that has them, so that they can stand at the top. */
 export const SHARED_KEYS = [

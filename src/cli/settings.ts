@@ -9,7 +9,8 @@
 
 import { Lite3Error, quote } from "../base/errors.ts";
 import { type Command, flagName, positionalsOf, takesPath } from "./command.ts";
-import { findConfigFiles, readConfigFile } from "./config_file.ts";
+import { setProjectFile } from "../policy/project_file.ts";
+import { findConfigFiles, projectFileOf, readConfigFile } from "./config_file.ts";
 
 /** One value, wherever it was given. */
 export interface Setting {
@@ -58,10 +59,12 @@ export function settablesOf(command: Command): ReadonlyMap<string, Settable> {
   return new Map<string, Settable>([...positionals, ...flags]);
 }
 
-/** The layers below the command line, strongest first. */
+/** The layers below the command line, strongest first; the run goes by their project. */
 export function readSettings(command: Command, sources: Sources): Settings[] {
   const settables = settablesOf(command);
-  const files = findConfigFiles(sources.configFile).flatMap((path) => {
+  const found = findConfigFiles(sources.configFile);
+  setProjectFile(projectFileOf(found));
+  const files = found.flatMap((path) => {
     const { section, shared } = readConfigFile(path, command.name, settables);
     return [section, shared];
   });

@@ -5,13 +5,8 @@
 
 import { existsSync } from "node:fs";
 import { Lite3Error, quote } from "../base/errors.ts";
-import {
-  checkOutput,
-  checkReplaces,
-  readFile,
-  removeFile,
-  writeFileAtomic,
-} from "../base/files.ts";
+import { readFile, removeFile, writeFileAtomic } from "../base/files.ts";
+import { checkOutputFiles } from "../base/output_files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { notice } from "../base/log.ts";
 import { stopOnSignals } from "../base/stop.ts";
@@ -112,10 +107,10 @@ export async function collect(options: CollectOptions): Promise<CollectResult> {
   const started = performance.now();
   const { policy, sets = [], output, seed } = options;
   const inputs = [fileOf(policy), fileOf(options.env), ...sets];
-  checkOutput(output, [...inputs, options.obsStats]);
-  checkReplaces(output, isNpy, ".npy");
+  const set = { path: output, flag: "--output", kind: { name: ".npy", isKind: isNpy } };
+  checkOutputFiles([set], [...inputs, options.obsStats]);
   const stats = await placeStats(options.obsStats, policy);
-  if (stats.write !== undefined) checkOutput(stats.write, inputs);
+  checkOutputFiles([set, { path: stats.write, flag: "--obs-stats" }], inputs);
   const source =
     sets.length > 0 ? await readSets(sets, options.terms) : await record(options, stats);
   const { width, terms } = source;

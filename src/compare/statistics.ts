@@ -122,7 +122,8 @@ export function describeErrors(
     max: sorted[sorted.length - 1] as number,
     quantiles: Object.fromEntries(quantiles) as ErrorStatistics["quantiles"],
     cosine: norm > 0 ? dot / norm : Number(squareA === squareB),
-    sqnrDb: square > 0 && squareA > 0 ? 10 * Math.log10(squareA / square) : null,
+    // Of numbers that are not finite it is not known, rather than without noise.
+    sqnrDb: square === 0 || squareA === 0 ? null : 10 * Math.log10(squareA / square),
   };
 }
 

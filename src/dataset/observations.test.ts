@@ -73,7 +73,9 @@ describe("readObservations()", () => {
       expect(read.data.subarray(0, 6)).toEqual(Float32Array.of(0, 0, 0, 1, 1 / 3, -1));
     });
     expect(rows[0]).toBeWithin(50, 400);
-    expect(lines).toEqual([`${cut}: its end is missing, the run was cut off; ${rows[0]} steps`]);
+    expect(lines).toEqual([
+      `warning: ${cut}: its end is missing, the run was cut off; ${rows[0]} steps`,
+    ]);
   });
 
   test("refuses a log of another policy, without steps, or of several widths", async () => {

@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import { describeSource, FormatError, Lite3Error, quote } from "../base/errors.ts";
 import { memorySource, readFile } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
-import { notice } from "../base/log.ts";
+import { warn } from "../base/log.ts";
 import { readNpy } from "../formats/npy.ts";
 import { readNpz } from "../formats/npz.ts";
 import { type Tensor, toFloat32 } from "../formats/tensor.ts";
@@ -96,7 +96,7 @@ function observationsOfLog(path: string): Matrix {
     }
     rows.push(observation);
   });
-  if (!complete) notice(`${path}: its end is missing, the run was cut off; ${rows.length} steps`);
+  if (!complete) warn(`${path}: its end is missing, the run was cut off; ${rows.length} steps`);
   const columns = rows[0]?.length ?? 0;
   const data = new Float32Array(rows.length * columns);
   for (const [i, row] of rows.entries()) data.set(row, i * columns);

@@ -183,7 +183,7 @@ export default defineCommand({
     writeReports(judged, startedAt, flags);
     const documents = judged.map(({ document }) => document);
     const [first, ...more] = documents as [ParityComparison, ...ParityComparison[]];
-    const failures = documents.flatMap(({ checks }) => checks.flatMap((one) => one.failures));
+    const failures = documents.flatMap((one) => failuresOf(one, documents.length > 1));
     return {
       json: {
         ...first,
@@ -225,6 +225,12 @@ function checkOutputs(sides: readonly string[], flags: Inputs & Saving & Reporti
     ],
     [...sides, model, dataset, obsStats, calibration, margins, config],
   );
+}
+
+/** Of several pairs each failure says which it is of. */
+function failuresOf({ sides: { a, b }, checks }: ParityComparison, isOneOfMany: boolean): string[] {
+  const failures = checks.flatMap((one) => one.failures);
+  return isOneOfMany ? failures.map((failure) => `${a} and ${b}: ${failure}`) : failures;
 }
 
 const CHECKPOINT_KEYS = Object.keys(CHECKPOINT_FLAGS) as (keyof typeof CHECKPOINT_FLAGS)[];

@@ -3,6 +3,9 @@
  */
 
 import { Lite3Error, quote } from "../base/errors.ts";
+import { warn } from "../base/log.ts";
+import { plural } from "../base/text.ts";
+import { distinctRows } from "../dataset/rows.ts";
 import { findNonFinite, type NonFiniteActions } from "../compare/non_finite.ts";
 import type { Comparison } from "../compare/statistics.ts";
 import type { CheckpointWords } from "../policy/checkpoint_to_onnx.ts";
@@ -230,13 +233,28 @@ function checkUsed(
 /** The set that is named; else generated, around what is known of the policy's observations. */
 async function chooseSamples(options: SampleOptions, ...sides: Side[]): Promise<Observations> {
   const [{ observationSize: width } = { observationSize: 0 }] = sides;
-  if (options.dataset !== undefined) return readSamples(options.dataset, width);
+  if (options.dataset !== undefined) return readSet(options.dataset, width);
   const { obsStats, samples = SAMPLES, seed } = options;
   const stats =
     obsStats === undefined
       ? sides.map((side) => side.stats).find((known) => known !== undefined)
       : await readObservationStats(obsStats);
   return generateSamples(samples, width, seed, stats);
+}
+
+/** Distinct observations below which a set tells little of a policy: two seconds of walking. */
+const DISTINCT_MIN = 100;
+
+async function readSet(path: string, width: number): Promise<Observations> {
+  const samples = await readSamples(path, width);
+  const { length } = distinctRows(samples.data, width);
+  if (length < DISTINCT_MIN) {
+    warn(
+      `${path}: ${plural(length, "distinct observation")}, fewer than ${DISTINCT_MIN} tell ` +
+        "little; lite3rl collect makes a set",
+    );
+  }
+  return samples;
 }
 
 /** A file by itself and `onnx` for it are the same: both are run by ONNX Runtime. */

@@ -3,10 +3,12 @@
  */
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { exportDemoPolicy, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
 import { readObservations, readSamples } from "../dataset/observations.ts";
+import { writeNpy } from "../formats/npy.ts";
 import { killServices, startService } from "../serve/service_fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -57,5 +59,25 @@ test("parity reads the traffic that a service recorded", async () => {
   expect(again).toMatchObject({
     status: 0,
     json: { pass: true, samples: recorded.rows, dataset: "traffic.npy", space: "raw" },
+  });
+});
+
+test("parity warns of a set with few distinct observations", async () => {
+  const set = place("few.npy");
+  const data = new Float32Array(200 * 45).map((_, i) => Math.floor(i / (20 * 45)) / 10);
+  writeFileSync(set, writeNpy({ dtype: "float32", shape: [200, 45], data }));
+  const { status, stderr } = await runJson([
+    "parity",
+    model,
+    "emulated",
+    ...stats,
+    "--dataset",
+    set,
+  ]);
+  expect({ status, stderr }).toEqual({
+    status: 0,
+    stderr:
+      `warning: ${set}: 10 distinct observations, fewer than 100 tell little; ` +
+      "lite3rl collect makes a set\n",
   });
 });

@@ -8,7 +8,7 @@ import { resolve } from "node:path";
 import { Lite3Error, quote } from "../base/errors.ts";
 import { notice } from "../base/log.ts";
 import { recordPath } from "../policy/conversion_record.ts";
-import { PROJECT_FILE, projectOnnx, projectRknn, readProjectFile } from "../policy/project_file.ts";
+import { readCurrentProject } from "../policy/project_file.ts";
 import { findToolkit } from "../rknn_toolkit/environment.ts";
 import { hasNpuLibrary, type NpuOptions } from "../runtime/open_rknn.ts";
 
@@ -22,9 +22,8 @@ function fileIn(place: string, name: string): string {
 
 /** Where `name` may be: one place where the project's file says so, else the usual ones. */
 function placesOf(name: "policy.onnx" | "policy.rknn"): readonly string[] {
-  const project = readProjectFile();
-  const say = name === "policy.onnx" ? projectOnnx : projectRknn;
-  const said = project === undefined ? undefined : say(project);
+  const project = readCurrentProject();
+  const said = name === "policy.onnx" ? project?.onnx : project?.rknn;
   if (said !== undefined) return [said];
   // A project never speaks of the model that this machine happens to run.
   const places = project === undefined ? [...PLACES, BOARD] : PLACES;
@@ -43,7 +42,7 @@ function missing(spec: string, places: readonly string[], begin: string, cure: s
   const [only, ...more] = places;
   const found =
     more.length === 0
-      ? `there is no ${quote(only)}, which ${PROJECT_FILE} names`
+      ? `there is no ${quote(only)}, which ${readCurrentProject()?.path} names`
       : `none of ${places.join(", ")} is here`;
   return new Lite3Error("USAGE", `Cannot run backend ${quote(spec)}: ${begin}${found}; ${cure}`);
 }
@@ -53,16 +52,14 @@ function missing(spec: string, places: readonly string[], begin: string, cure: s
  * same file tells more closely which .onnx is converted? That is what parity compares then.
  */
 export function isOnlyServed(model: unknown): boolean {
-  const project = readProjectFile();
-  if (project === undefined || project.parity?.model !== undefined) return false;
-  return model === project.model && projectOnnx(project) !== undefined;
+  const project = readCurrentProject();
+  if (project === undefined || project.settings.parity?.model !== undefined) return false;
+  return model === project.model && project.onnx !== undefined;
 }
 
 /** What a project's .rknn is made from, where its file says so; undefined for any other .rknn. */
 export function madeFrom(rknn: string): string | undefined {
-  const project = readProjectFile();
-  const own = project && projectRknn(project);
-  const onnx = project && projectOnnx(project);
+  const { onnx, rknn: own } = readCurrentProject() ?? {};
   const isOwn = own !== undefined && resolve(own) === resolve(rknn);
   return isOwn && onnx !== undefined && existsSync(onnx) ? onnx : undefined;
 }
@@ -85,8 +82,10 @@ export function nameRknn(sides: readonly string[], npu: NpuOptions): NamedSides 
   if (file === undefined) {
     throw missing("rknn", places, "", "make one with lite3rl convert, or name the file");
   }
-  if (places.length === 1) notice(`rknn is ${file}, convert's output in ${PROJECT_FILE}`);
-  else if (file.startsWith(BOARD)) notice(`rknn is ${file}, the model of this board`);
+  if (places.length === 1) {
+    notice(`rknn is ${file}, convert's output in ${readCurrentProject()?.path}`);
+  }
+  if (file.startsWith(BOARD)) notice(`rknn is ${file}, the model of this board`);
   const named = sides.map((side) => (side === "rknn" ? file : side));
   const joins =
     named.length > 1 &&

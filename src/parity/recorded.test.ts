@@ -103,6 +103,20 @@ describe("parity of a project's .rknn with the toolkit installed", () => {
     ]);
   });
 
+  realTest("goes without the simulator where the recipe's set is another now", async () => {
+    const set = join(project, "obs.npy");
+    const bytes = readFileSync(dataset);
+    writeFileSync(set, bytes);
+    const words = ["--dataset", "obs.npy", "--obs-stats", OBS_STATS, "--do-quant", "--force"];
+    expect((await run(["convert", "build/policy.onnx", ...words], here)).status).toBe(1);
+    bytes[1000] = (bytes[1000] ?? 0) ^ 1;
+    writeFileSync(set, bytes);
+    const { status, stderr } = await run(["parity", "onnx", "rknn", ...flags], here);
+    expect(status).toBe(1);
+    expect(stderr).toContain("the toolkit's simulator is left out: Cannot calibrate with");
+    expect(stderr).toContain("--require toolkit-simulator needs more");
+  });
+
   realTest("fails by its layer where the model is another now, and is not simulated", async () => {
     const changed = decodeOnnx(readFileSync(model));
     const [weights] = changed.graph.initializer?.filter(({ dims = [] }) => dims.length > 1) ?? [];

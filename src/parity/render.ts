@@ -33,13 +33,19 @@ export function renderComparison(result: ParityResult, gate: Gate): string {
       (sqnrDb === null ? "no noise" : `signal to noise ${sqnrDb.toFixed(1)} dB`),
     `cosine ${cosine.toFixed(7)}; worst is sample ${worst.sample}, ${worst.output}: ` +
       `${figure(worst.error)}`,
-    `${result.nonFinite === undefined ? "would pass" : "the others would pass"} at ` +
-      `--mae ${figureAbove(comparison.mae)}; largest single error ${figure(comparison.max)}`,
+    wouldPass(result),
     `MAE ${figure(comparison.mae)} against ${figure(gate.mae)}: ${passed(comparison.mae <= gate.mae)}`,
     ...others.flatMap(({ failures }) => failures),
     ...(result.bisection === undefined ? [] : layerTable(result.bisection)),
     ...(result.closedLoop === undefined ? [] : ["", renderClosedLoop(result.closedLoop)]),
   ].join("\n");
+}
+
+/** The limit that these samples would need; those that are not finite pass at none. */
+function wouldPass({ comparison: { mae, max }, nonFinite }: ParityResult): string {
+  if (Number.isNaN(mae)) return "no sample is finite on both sides, none would pass";
+  const who = nonFinite === undefined ? "" : "the others ";
+  return `${who}would pass at --mae ${figureAbove(mae)}; largest single error ${figure(max)}`;
 }
 
 /** What failed besides the limits of errors, which have lines of their own: files, evidence. */

@@ -5,6 +5,8 @@
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type ConversionRecord, encodeRecord, recordPath } from "../policy/conversion_record.ts";
+import { sha256 } from "../base/files.ts";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
 import { refusalOf } from "../base/refusal_fixture.ts";
 import { exportDemoPolicy, failed, OBS_STATS, run, runJson } from "../cli/program_fixture.ts";
@@ -140,7 +142,7 @@ describe("parity of a .rknn", () => {
             model: onnx,
             weights: { holds: true },
             fromFile: ["weights (float16 ×3)", "biases", expect.any(String)],
-            assumed: ['the activation "Elu" is computed exactly', expect.any(String)],
+            assumed: ['the ONNX\'s activation "Elu" is computed exactly', expect.any(String)],
           },
         ],
       },
@@ -149,7 +151,7 @@ describe("parity of a .rknn", () => {
     expect(stdout.split("\n").slice(3, 8)).toEqual([
       "",
       `from ${rknn}, for rk3588: weights (float16 ×3); biases; which layers are int8 and which float16`,
-      expect.stringMatching(/^assumed: the activation "Elu" is computed exactly; /),
+      expect.stringMatching(/^assumed: the ONNX's activation "Elu" is computed exactly; /),
       `its 2312 weights and biases are those of ${onnx}: ok`,
       `its operators are those of ${onnx}: ok`,
     ]);
@@ -282,6 +284,51 @@ describe("parity of a .rknn with its surroundings", () => {
     expect(status).toBe(4);
     expect(stderr).toMatch(/recorded\.rknn\.json": .*; delete it or convert again/);
   });
+});
+
+test("parity says of a file that was accepted by its walk how to ask for the same", async () => {
+  const path = join(directory, "walked.rknn");
+  copyFileSync(fixture("small.w8a8.rknn"), path);
+  const digestOf = (file: string): string => sha256(readFileSync(file));
+  const figures = { samples: 8, mae: 0.02, max: 0.1, cosine: 1, perOutput: [] };
+  const record: ConversionRecord = {
+    lite3rl: "0.1.0",
+    created: "2026-11-25T10:00:00.000Z",
+    model: { file: onnx, sha256: digestOf(onnx), metadata: {} },
+    rknn: { sha256: digestOf(path), bytes: readFileSync(path).length },
+    target: "rk3588",
+    precision: "w8a8",
+    algorithm: "normal",
+    method: "channel",
+    float16Layers: [],
+    toolkitLayers: [],
+    toolkit: {},
+    calibration: null,
+    seed: 0,
+    parity: { evidence: "toolkit-simulator", label: "x", ...figures, gate: 0.1, pass: true },
+    closedLoop: {
+      verdict: "walks as well",
+      evidence: "emulation",
+      episodes: 80,
+      seed: 0,
+      level: 0.95,
+      figures: [],
+    },
+    weights: { holds: true, layers: [], unproven: [] },
+    problems: [],
+    forced: false,
+    stages: {},
+    seconds: 1,
+    recipe: [],
+  };
+  writeFileSync(recordPath(path), encodeRecord(record));
+  const words = ["parity", onnx, path, "--dataset", observations];
+  const warning =
+    `warning: ${path}: convert accepted it by its walk (walks as well, 80 episodes) at MAE 0.1; ` +
+    "--closed-loop --mae 0.1 asks for the same\n";
+  const { status, stderr } = await run(words);
+  expect([status, stderr]).toEqual([1, expect.stringContaining(warning)]);
+  expect((await run([...words, "--mae", "0.1"])).stderr).not.toContain("convert accepted it");
 });
 
 describe("parity of emulated:w8a8", () => {

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../base/directory_fixture.ts";
+import { memorySource, sha256 } from "../base/files.ts";
+import { readNpz } from "../formats/npz.ts";
 import { failed, run, runJson } from "../cli/program_fixture.ts";
 import { readObservations, readSamples } from "../dataset/observations.ts";
 import { writeNpy } from "../formats/npy.ts";
@@ -20,6 +22,12 @@ beforeAll(() => {
   writeFileSync(tiny, encodeOnnx(modelOf(TINY_NETWORK, { metadata })));
 });
 afterAll(killServices);
+
+/** What a file of outputs says of itself, as any reader of .npz finds it. */
+async function readAbout(path: string): Promise<{ sides: { sha256?: string }[] }> {
+  const about = (await readNpz(memorySource(readFileSync(path)))).get("about");
+  return JSON.parse(new TextDecoder().decode(Uint8Array.from(about?.data as Uint8Array)));
+}
 
 /** Runs one side on saved inputs and saves what it answers. */
 async function record(side: string, inputs: string, outputs: string) {
@@ -133,6 +141,9 @@ test("parity refuses one recording as both sides, and takes another run", async 
     await run(["parity", one, place("copy.npz")]),
     await run(["parity", `${both}:1`, `${both}:1`]),
   ]).toEqual([refused(one, tiny), refused(one, tiny), refused(`${both}:1`, emulated)]);
+  const { sides } = await readAbout(both);
+  const digest = sha256(readFileSync(tiny));
+  expect(sides.map((side) => side.sha256)).toEqual([digest, digest]);
   const others = [
     [one, again],
     [`${both}:0`, one],
@@ -164,6 +175,11 @@ describe("parity of more than two sides", () => {
         ],
       },
     });
+    const limit = ["--mae", "1e-12", "--report", place("all.html")];
+    const missed = await run(["parity", ...sides, ...limit]);
+    const failure = new RegExp(`${tiny} and emulated \\(${tiny}\\): MAE is [^;]*, above 1e-12`);
+    expect(missed.stderr).toMatch(new RegExp(`^failed: ${failure.source}\\n$`));
+    expect(readFileSync(place("all.html"), "utf8")).toMatch(failure);
     const again = await runJson(["parity", `${place("all.npz")}:0`, `${place("all.npz")}:1`]);
     expect(again.json.mae).toBe(json.mae);
   });

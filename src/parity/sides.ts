@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { closest } from "fastest-levenshtein";
 import { describeSource, Lite3Error, quote } from "../base/errors.ts";
-import { readFile } from "../base/files.ts";
+import { readFile, sha256 } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { progress } from "../cli/output.ts";
 import type { Arithmetic, Backend } from "../runtime/backend.ts";
@@ -224,7 +224,7 @@ export async function openNpuSide(
     (onnx === undefined ? undefined : (await readSideModel(onnx, options)).metadata);
   const backend = await openRknnModel(file, options.npu);
   const normalizer = await normalizerFor({ path, metadata }, backend.observationSize, options);
-  return sideOf(path, backend, normalizer, { metadata });
+  return sideOf(path, backend, normalizer, { metadata, bytes: file.bytes });
 }
 
 /** A .rknn off the board: emulated with its own weights, which are held against its ONNX's. */
@@ -255,14 +255,15 @@ async function openRknnSide(path: string, file: ModelFile, options: SideOptions)
     fromFile,
     assumed: [...assumed, ...proof.assumed],
   };
-  return { ...sideOf(`${path} (emulated)`, backend, normalizer, file), emulatedFile };
+  const ofRknn = { ...file, bytes };
+  return { ...sideOf(`${path} (emulated)`, backend, normalizer, ofRknn), emulatedFile };
 }
 
 function sideOf(
   label: string,
   backend: Backend,
   normalizer: Normalizer | undefined,
-  file: Partial<Pick<ModelFile, "metadata" | "model">> = {},
+  file: Partial<Pick<ModelFile, "metadata" | "model" | "bytes">> = {},
 ): Side {
   const inside = foldedNormalizer(file);
   const { graph } = backend;
@@ -274,6 +275,7 @@ function sideOf(
   return {
     ...(graph === undefined ? {} : { inner: { graph, input: inputOf } }),
     label,
+    sha256: file.bytes && sha256(file.bytes),
     normalizer: file.metadata?.normalizer,
     stats: inside && { mean: inside.mean, std: inside.divisor },
     policy: createPolicy(backend, normalizer),

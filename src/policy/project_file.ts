@@ -5,7 +5,7 @@
  */
 
 import { existsSync } from "node:fs";
-import { extname, join } from "node:path";
+import { dirname, extname, isAbsolute, join } from "node:path";
 import * as v from "valibot";
 import { checkYaml, readYaml } from "./yaml_file.ts";
 
@@ -38,9 +38,43 @@ const ProjectFile = v.looseObject({
 export type ProjectSettings = v.InferOutput<typeof ProjectFile>;
 
 /** The file of a directory; nothing where it has none. Throws CONFIG for one that is wrong. */
-export function readProjectFile(directory = "."): ProjectSettings | undefined {
+export function readProjectFile(directory: string): ProjectSettings | undefined {
   const path = join(directory, PROJECT_FILE);
-  return existsSync(path) ? checkYaml(path, ProjectFile, readYaml(path) ?? {}) : undefined;
+  return existsSync(path) ? read(path) : undefined;
+}
+
+const read = (path: string): ProjectSettings => checkYaml(path, ProjectFile, readYaml(path) ?? {});
+
+let current: string | undefined;
+
+/** The file that this run goes by: the directory's, the one named, or none. */
+export function setProjectFile(path: string | undefined): void {
+  current = path;
+}
+
+export interface ProjectFiles {
+  /** The file that says so. */
+  readonly path: string;
+  readonly settings: ProjectSettings;
+  /** As seen from the working directory. */
+  readonly model: string | undefined;
+  readonly onnx: string | undefined;
+  readonly rknn: string | undefined;
+}
+
+/** What the file of this run says; nothing where it goes by none. */
+export function readCurrentProject(): ProjectFiles | undefined {
+  if (current === undefined) return undefined;
+  const path = current;
+  const settings = read(path);
+  const place = (name: string | undefined): string | undefined =>
+    name === undefined || isAbsolute(name) || dirname(path) === "."
+      ? name
+      : join(dirname(path), name);
+  const [model, onnx, rknn] = [settings.model, projectOnnx(settings), projectRknn(settings)].map(
+    place,
+  );
+  return { path, settings, model, onnx, rknn };
 }
 
 /** What is converted: as `convert` has it, else what `export` writes; undefined if neither says. */

@@ -62,11 +62,13 @@ export function renderParityPage(page: ParityPage): string {
 
 function verdict({ version, startedAt, comparisons }: ParityPage, pass: boolean, passed: number) {
   const [first] = comparisons;
-  const failures = comparisons.flatMap(({ document }) =>
-    document.checks.flatMap((check) => check.failures),
-  );
+  const isAlone = comparisons.length === 1;
+  const failures = comparisons.flatMap(({ document: { checks, sides } }) => {
+    const pair = isAlone ? "" : `${sides.a} and ${sides.b}: `;
+    return checks.flatMap((check) => check.failures.map((failure) => pair + failure));
+  });
   const line =
-    comparisons.length === 1 && first !== undefined
+    isAlone && first !== undefined
       ? summary(first.document)
       : `${passed} of ${formatCount(comparisons.length, "comparison")} passed`;
   return html`<p class="byline">

@@ -72,7 +72,7 @@ describe("openRknnEmulated()", () => {
         "zero points of weights, and the shares of their scales",
       ],
       assumed: [
-        'the activation "Elu" is computed exactly',
+        'the ONNX\'s activation "Elu" is computed exactly',
         "float16 rounds half to even after every product and activation, sums lose nothing",
         "the size of a step of int8 weights, from the ONNX's weights",
       ],

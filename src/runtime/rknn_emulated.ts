@@ -161,7 +161,7 @@ function describe(
       ...(hasInt8 ? ["zero points of weights, and the shares of their scales"] : []),
     ],
     assumed: [
-      ...[...activations].map((name) => `the activation ${quote(name)} is computed exactly`),
+      ...[...activations].map((name) => `the ONNX's activation ${quote(name)} is computed exactly`),
       "float16 rounds half to even after every product and activation, sums lose nothing",
       ...(unknown.length === 0
         ? []
