@@ -108,8 +108,8 @@ test("accept refuses limits that are none, and names those there are", async () 
     await refused("power_w: .inf\n"),
     await refused("gait:\n  slip_mps: .inf\n"),
   ]).toEqual([
-    [2, `"power" is unknown, need some of ${Object.keys(others).join(", ")}, gait`],
-    [2, `"gait.fall" is unknown, need some of ${Object.keys(gait).join(", ")}`],
+    [2, `unknown key "power", need one of ${Object.keys(others).join(", ")}, gait`],
+    [2, `unknown key "gait.fall", need one of ${Object.keys(gait).join(", ")}`],
     [2, "power_w is Infinity, need a finite number"],
     [2, "gait.slip_mps is Infinity, need a finite number"],
   ]);

@@ -91,7 +91,7 @@ describe("agent --verdict", () => {
     expect([status, stderr]).toEqual([
       2,
       expect.stringContaining(
-        `error: Cannot use config "${limits}": "slip" is unknown, need some of falls, `,
+        `error: Cannot use config "${limits}": unknown key "slip", need one of falls, `,
       ),
     ]);
     expect(await run([...agent, "--limits", limits])).toEqual(

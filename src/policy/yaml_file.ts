@@ -86,22 +86,29 @@ export function checkYaml<S extends v.GenericSchema>(path: string, schema: S, va
   const [issue] = checked.issues;
   const at = v.getDotPath(issue) ?? "the document";
   if (issue.type === "strict_object" && issue.expected === "never") {
-    const known = namesIn(schema, (issue.path ?? []).slice(0, -1));
-    throw refuse(path, `${quote(at)} is unknown, need some of ${known.join(", ")}`);
+    const known = knownKeys(schema, issue.path ?? []);
+    throw refuse(path, `unknown key ${quote(at)}, need one of ${known.join(", ")}`);
   }
   throw refuse(path, `${at} is ${issue.received}, need ${issue.expected ?? issue.message}`);
 }
 
-/** Names of the mapping that the path leads to. */
-function namesIn(schema: v.GenericSchema, path: readonly { readonly key?: unknown }[]): string[] {
-  let inner: unknown = schema;
-  const entriesOf = (of: unknown): Readonly<Record<string, unknown>> => {
-    const { entries, wrapped } = of as { entries?: Record<string, unknown>; wrapped?: unknown };
-    return entries ?? (wrapped === undefined ? {} : entriesOf(wrapped));
-  };
-  for (const { key } of path) inner = entriesOf(inner)[String(key)] ?? {};
-  return Object.keys(entriesOf(inner));
+/** The keys of the mapping that an unknown one, at the end of `path`, stands in. */
+function knownKeys(schema: v.GenericSchema, path: readonly { readonly key: unknown }[]): string[] {
+  let inside = schema as SchemaParts;
+  for (const { key } of path.slice(0, -1)) {
+    inside = unwrapped(inside).entries?.[String(key)] ?? {};
+  }
+  return Object.keys(unwrapped(inside).entries ?? {});
 }
+
+/** As far as valibot's schemas have them. */
+interface SchemaParts {
+  readonly wrapped?: SchemaParts;
+  readonly entries?: Readonly<Record<string, SchemaParts>>;
+}
+
+const unwrapped = (schema: SchemaParts): SchemaParts =>
+  schema.wrapped === undefined ? schema : unwrapped(schema.wrapped);
 
 function refuse(path: string, reason: string): Lite3Error {
   return new Lite3Error("CONFIG", `Cannot use config ${quote(path)}: ${reason}`);
