@@ -48,7 +48,9 @@ test("renderParityPage() names what failed of several comparisons", () => {
   const comparisons = [PAIR, { ...PAIR, document: failing }];
   const text = textOf(renderParityPage({ ...PAGE, comparisons }));
   expect(text).toContain("✕ Failed");
-  expect(text).toContain("1 of 2 comparisons passed MAE is 0.2, above 0.001");
+  expect(text).toContain(
+    "1 of 2 comparisons passed policy.onnx and emulated: MAE is 0.2, above 0.001",
+  );
 });
 
 test("renderParityPage() says that an NPU measured only where that is stated", () => {
