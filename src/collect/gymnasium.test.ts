@@ -191,7 +191,7 @@ describe("agent in a Gymnasium environment", () => {
         rateHz: 20,
         totalReward: number,
         restarts: 2,
-        overruns: 0,
+        overruns: null,
         latencyUs: { p50: number, p99: number, max: number },
         requestedSteps: 450,
         realTime: false,
