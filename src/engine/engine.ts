@@ -77,7 +77,6 @@ class Engine implements Disposable {
   /** Events of this turn: how many there are, and the next to be handled. */
   #count = 0;
   #next = 0;
-  #busyPollUs = 0;
 
   constructor(control: MessageSocket, page: EnginePage, events: Events) {
     this.#control = control;
@@ -112,25 +111,12 @@ class Engine implements Disposable {
 
   /** Waits for events and handles them, as far as nothing has to be awaited. */
   #turn(timeoutMs: number): void | Promise<void> {
-    this.#count = this.#poll() || this.#epoll.wait(timeoutMs);
+    this.#count = this.#epoll.wait(timeoutMs);
     this.#next = 0;
     this.#page.words[WORD.beat] = ++this.#beat;
     if (this.#count === 0) this.#rest();
     this.#serving?.clients.collect(this.#count === 0);
     return this.#handleRest();
-  }
-
-  /**
-   * Looks without sleep for as long as `--busy-poll` says: waking up takes the kernel longer than
-   * an inference. 0, at once, where nothing is said or the turn before had no events.
-   */
-  #poll(): number {
-    if (this.#busyPollUs === 0 || this.#count === 0) return 0;
-    const untilUs = monotonicUs() + Math.min(this.#busyPollUs, TURN_MS * 1000);
-    let count: number;
-    do count = this.#epoll.wait(0);
-    while (count === 0 && monotonicUs() < untilUs);
-    return count;
   }
 
   #handleRest(): void | Promise<void> {
@@ -225,7 +211,6 @@ class Engine implements Disposable {
     const warmup = await this.#warmUp(model, clients, command);
     service.recorder = recorder;
     useRealtime(command);
-    this.#busyPollUs = command.busyPollUs ?? 0;
     this.#setState("ready");
     this.#events.say(describeReady(model, warmup));
   }

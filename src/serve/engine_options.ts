@@ -26,7 +26,7 @@ const RANGE_TERMS_MAX = 1_500;
 
 export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
   const { backend, core, io, warmup, actionLimit, maxClients } = flags;
-  const { allowUid, allowGid, record, recordRows, calibration, cpu, fifo, mlock, busyPoll } = flags;
+  const { allowUid, allowGid, record, recordRows, calibration, cpu, fifo, mlock } = flags;
   return {
     backend,
     librknnrt: libraryFor(flags.model, flags.librknnrt),
@@ -43,7 +43,6 @@ export async function chooseOptions(flags: ServeFlags): Promise<EngineOptions> {
     cpu,
     fifo,
     mlock,
-    busyPollUs: busyPoll === undefined ? undefined : busyPoll * 1e6,
   };
 }
 

@@ -322,26 +322,6 @@ describe("serve's real-time flags", () => {
     );
   });
 
-  test("--busy-poll has the engine awake when the next request comes", async () => {
-    const sleepsIn = async (...more: string[]): Promise<number> => {
-      const { service, unix, enginePid } = await serveMeasured(more);
-      const slept = (): number => Number(statusOf(enginePid(), "voluntary_ctxt_switches"));
-      const client = await Client.connect({ unix });
-      const before = slept();
-      for (let i = 0; i < 200; i++) {
-        client.send(exchange.requests[i]!);
-        await expectAnswers(client, exchange.answers.slice(i, i + 1));
-      }
-      const sleeps = slept() - before;
-      client.close();
-      expect((await service.stop()).status).toBe(0);
-      return sleeps;
-    };
-    const [asleep, awake] = [await sleepsIn(), await sleepsIn("--busy-poll", "100ms")];
-    expect(asleep).toBeGreaterThan(100);
-    expect(awake).toBeLessThan(asleep / 2);
-  });
-
   test("--fifo and --mlock do what they say, or say what permits them", async () => {
     const fifo = ["--fifo", "7", "--mlock"];
     const probe = await serveMeasured(fifo).catch((error: Error) => error);

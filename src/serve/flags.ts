@@ -167,11 +167,6 @@ const PROCESS_FLAGS = {
     help: "Run the engine at this real-time priority (SCHED_FIFO), 1 to 99",
     schema: v.optional(integerValue(1, 99)),
   },
-  busyPoll: {
-    value: "<time>",
-    help: "Stay awake so long after an answer, for a sooner next one; uses up a CPU meanwhile",
-    schema: v.optional(durationValue()),
-  },
   mlock: { help: "Keep the engine's memory from being paged out", schema: switchValue() },
   stopWithStdin: {
     help: "Stop when standard input ends, as it does when the program that started this one dies",

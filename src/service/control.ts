@@ -60,8 +60,6 @@ export interface OpenCommand {
   /** SCHED_FIFO priority, 1 … 99. */
   readonly fifo?: number | undefined;
   readonly mlock?: boolean | undefined;
-  /** How long it looks for the next request before it sleeps. */
-  readonly busyPollUs?: number | undefined;
 }
 
 export type ListenerKind = "unix" | "tcp";

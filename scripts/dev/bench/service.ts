@@ -31,8 +31,7 @@ const LOADS = {
   "16 clients": { connections: 16, requests: 20_000, hz: 0 },
 } as const;
 type Load = keyof typeof LOADS;
-/** `awake` is ours with --busy-poll. */
-type Peer = "ours" | "awake" | "c" | "python";
+type Peer = "ours" | "c" | "python";
 
 /** What the client measured, µs, and the service's time on the CPU for each request. */
 interface Figures {
@@ -44,26 +43,16 @@ interface Figures {
   readonly max: number;
 }
 
-interface Budget {
-  readonly load: Load;
-  readonly peer: Peer;
-  readonly figure: keyof Figures;
-  readonly budget: number;
-  /** Whose figure it is; ours where nothing is said. */
-  readonly of?: Peer;
-}
-
 /** Largest ratios of ours to theirs, and least of throughput. */
-const BUDGETS: readonly Budget[] = [
+const BUDGETS = [
   { load: "hot", peer: "c", figure: "p50", budget: 1 },
   { load: "1000 Hz", peer: "c", figure: "p50", budget: 1.1 },
   { load: "hot", peer: "python", figure: "p50", budget: 0.75 },
   { load: "1000 Hz", peer: "python", figure: "p50", budget: 0.5 },
-  { load: "1000 Hz", peer: "python", figure: "p50", budget: 0.5, of: "awake" },
   { load: "hot", peer: "c", figure: "p99", budget: 1.5 },
   { load: "1000 Hz", peer: "c", figure: "p99", budget: 1.5 },
   { load: "16 clients", peer: "c", figure: "perSecond", budget: 0.8 },
-];
+] as const;
 
 export async function service(directory: string): Promise<void> {
   const cc = TOOLS.cc();
@@ -77,21 +66,13 @@ export async function service(directory: string): Promise<void> {
   const client = buildPeer("client", cc.path, directory);
   const socket = (peer: Peer): string => join(directory, `${peer}.sock`);
   const served = ["--model", "s.onnx", "--obs-stats", DEMO_POLICY.obsStats];
-  const serve = (peer: Peer): string[] =>
-    [NATIVE_BINARY, "serve"].concat(served, "--socket", socket(peer));
-  const ours = serve("ours");
-  const awake = [...serve("awake"), "--busy-poll", "2ms"];
+  const ours = [NATIVE_BINARY, "serve", ...served, "--socket", socket("ours")];
   const c = [buildPeer("server", cc.path, directory), "network.bin", socket("c")];
   const seed = [PYTHON_SERVICE, "s.onnx", DEMO_POLICY.obsStats, socket("python")];
   await readyTime(directory, ours);
   await using started = new AsyncDisposableStack();
   const pids = new Map<Peer, number>();
-  for (const [peer, command] of Object.entries({
-    ours,
-    awake,
-    c,
-    python: [python.path, ...seed],
-  })) {
+  for (const [peer, command] of Object.entries({ ours, c, python: [python.path, ...seed] })) {
     pids.set(peer as Peer, started.use(await startReady(command, directory)).pid);
   }
   const ask = (peer: Peer, load: Load): Figures => {
@@ -120,10 +101,8 @@ type Round = ReadonlyMap<string, Figures>;
 function askAll(ask: (peer: Peer, load: Load) => Figures): Round {
   const round = new Map<string, Figures>();
   for (const load of Object.keys(LOADS) as Load[]) {
-    for (const peer of ["ours", "awake", "c", "python"] as const) {
-      // Ours sleeps only where requests are apart.
-      const isPossible =
-        peer === "python" ? LOADS[load].connections === 1 : peer !== "awake" || LOADS[load].hz > 0;
+    for (const peer of ["ours", "c", "python"] as const) {
+      const isPossible = peer !== "python" || LOADS[load].connections === 1;
       if (isPossible) round.set(`${peer}, ${load}`, ask(peer, load));
     }
   }
@@ -141,8 +120,8 @@ function compare(rounds: readonly Round[]): void {
     const figures = { best, p50, p99, p999, cpu, perSecond };
     line({ name: `service, ${key}`, unit: "us", ...figures, runs: ROUNDS });
   }
-  for (const { load, peer, figure, budget, of: who = "ours" } of BUDGETS) {
-    const [ours, theirs] = [who, peer].map((who) => `${who}, ${load}`) as [string, string];
+  for (const { load, peer, figure, budget } of BUDGETS) {
+    const [ours, theirs] = ["ours", peer].map((who) => `${who}, ${load}`) as [string, string];
     const isThroughput = figure === "perSecond";
     // The best rounds are those that other work disturbed least, but not both in the same one; the
     // median is of pairs that were measured one after the other.
@@ -152,8 +131,7 @@ function compare(rounds: readonly Round[]): void {
     const ratios = rounds.map((round) => of(round, ours) / of(round, theirs));
     const ratio = { best, median: median(ratios.sort((a, b) => a - b)) };
     const holds = isThroughput ? ratio.median >= budget : ratio.median <= budget;
-    const name = who === "ours" ? "service" : "service with --busy-poll";
-    line({ name: `${name} against ${peer}, ${load}, ${figure}`, ...ratio, budget, holds });
+    line({ name: `service against ${peer}, ${load}, ${figure}`, ...ratio, budget, holds });
   }
 }
 
