@@ -16,7 +16,7 @@ import {
 import { type Figure, renderFigure } from "./figure.ts";
 import { formatCount } from "./format_number.ts";
 import { html, type Html } from "./html.ts";
-import { readableTime } from "./page_parts.ts";
+import { footer, readableTime } from "./page_parts.ts";
 import { verdictLine, verdictTerms } from "./verdict_line.ts";
 import { renderPage } from "./page.ts";
 
@@ -46,7 +46,7 @@ export function renderAcceptPage(document: AcceptDocument): string {
         <h2>Files</h2>
         ${fileTable(document)}
       </main>
-      ${footer(document)}`,
+      ${footer(document.version)}`,
     figures,
     report: document,
   });
@@ -109,13 +109,4 @@ function foundText(found: string, state: AcceptRow["state"], why: string): Html 
   if (state === "pass") return html`${found}`;
   const reason = state === "fail" ? html`<span class="bad">${why}</span>` : `not measured: ${why}`;
   return found === "" ? html`${reason}` : html`${found}<br />${reason}`;
-}
-
-function footer({ version }: AcceptDocument): Html {
-  return html`<footer>
-    <p>
-      Written by lite3rl ${version}. This file fetches nothing; its numbers are in
-      <code>&lt;script id="report"&gt;</code> as JSON. Plots by uPlot 1.6.32 (MIT).
-    </p>
-  </footer>`;
 }

@@ -8,7 +8,7 @@ import { errorFigure, latencyFigure, walkFigures } from "./demo_figures.ts";
 import { renderFigure } from "./figure.ts";
 import { formatCount, formatDuration, formatFixed, formatSignificant } from "./format_number.ts";
 import { html, type Html } from "./html.ts";
-import { mark, readableTime, tile } from "./page_parts.ts";
+import { footer, mark, readableTime, tile } from "./page_parts.ts";
 import { renderPage } from "./page.ts";
 
 export interface DemoReport {
@@ -104,7 +104,7 @@ export function renderDemoPage(report: DemoReport): string {
       <div class="pair">${[latency, errors].map(renderFigure)}</div>
       ${outputTable(report.parity.perOutput)}${notes(report.notes)}
     </main>
-    ${footer(report)}`;
+    ${footer(report.version, trajectory(report))}`;
   return renderPage({
     title: `lite3rl demo: ${report.ok ? "passed" : "failed"}`,
     body,
@@ -270,12 +270,5 @@ function notes(lines: readonly string[]): Html {
     </ul>`;
 }
 
-function footer({ version, walk }: DemoReport): Html {
-  return html`<footer>
-    <p>Trajectory SHA-256 <code>${walk.trajectorySha256}</code></p>
-    <p>
-      Written by lite3rl ${version}. This file fetches nothing; all of its numbers are in
-      <code>&lt;script id="report"&gt;</code> as JSON. Plots by uPlot 1.6.32 (MIT).
-    </p>
-  </footer>`;
-}
+const trajectory = ({ walk }: DemoReport): Html =>
+  html`<p>Trajectory SHA-256 <code>${walk.trajectorySha256}</code></p>`;

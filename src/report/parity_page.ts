@@ -8,7 +8,7 @@ import { closedLoopSection, pairPanels } from "./closed_loop_section.ts";
 import { renderFigure, type Figure } from "./figure.ts";
 import { formatCount, formatSignificant } from "./format_number.ts";
 import { html, type Html } from "./html.ts";
-import { mark, readableTime, tile } from "./page_parts.ts";
+import { footer, mark, readableTime, tile } from "./page_parts.ts";
 import { renderPage } from "./page.ts";
 import type { ParityComparison } from "./parity_document.ts";
 import { errorHistogram, type ParityValues, scatterPanels } from "./parity_figures.ts";
@@ -54,7 +54,7 @@ export function renderParityPage(page: ParityPage): string {
         ${sections}
         <noscript><p class="lead">The plots need JavaScript; nothing is fetched.</p></noscript>
       </main>
-      ${footer(page)}`,
+      ${footer(page.version)}`,
     figures,
     report: documents,
   });
@@ -164,13 +164,4 @@ function keyFigures(document: ParityComparison): Html {
       tile("Observations", String(samples), formatCount(perOutput.length, "output")),
     ]}
   </dl>`;
-}
-
-function footer({ version }: ParityPage): Html {
-  return html`<footer>
-    <p>
-      Written by lite3rl ${version}. This file fetches nothing; its numbers are in
-      <code>&lt;script id="report"&gt;</code> as JSON. Plots by uPlot 1.6.32 (MIT).
-    </p>
-  </footer>`;
 }

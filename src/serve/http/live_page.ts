@@ -7,6 +7,7 @@
 import { type Figure, type FigureColor, renderFigure } from "../../report/figure.ts";
 import { html, type Html } from "../../report/html.ts";
 import { renderPage } from "../../report/page.ts";
+import { PLOT_CREDIT } from "../../report/page_parts.ts";
 import type { ServiceView } from "../view.ts";
 import liveScript from "./live_client.js" with { type: "text" };
 import liveStyle from "./live.css" with { type: "text" };
@@ -51,7 +52,7 @@ export function renderLivePage(view: ServiceView): string {
     <footer>
       <p>
         Keeps ${WINDOW_S / 60} minutes, in this page alone. For Prometheus: <code>metrics</code>;
-        for supervision: <code>healthz</code> and <code>readyz</code>. Plots by uPlot 1.6.32 (MIT).
+        for supervision: <code>healthz</code> and <code>readyz</code>. ${PLOT_CREDIT}
       </p>
     </footer>`;
   return renderPage({
